@@ -1,0 +1,41 @@
+from snakemake.utils import min_version
+
+min_version("9.10")
+
+
+if not config:
+
+    configfile: "config/config.yaml"
+
+
+include: "rules/common.smk"
+include: "rules/images.smk"
+include: "rules/cells.smk"
+include: "rules/embeddings.smk"
+include: "rules/phenotypes.smk"
+include: "rules/wells.smk"
+include: "rules/report.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        screen_tables(),
+        plate_tables("thumbnails", "phenotypes"),
+        "results/report.html",
+
+
+rule listed:
+    # What is there: image tables and plate maps, before any pixel is read.
+    input:
+        plate_tables("images", "platemaps"),
+
+
+rule embedded:
+    # All work on pixels, and nothing that knows a plate map.
+    input:
+        plate_tables("quality", "fields", "cells", "embeddings", "thumbnails"),
+
+
+onsuccess:
+    shell("profiling summary --results results --logs logs --report results/report.html >&2")

@@ -1,0 +1,208 @@
+"""Nuclei by classical image analysis: threshold relative to the local background, split by shape and intensity.
+
+The steps are those of CellProfiler's IdentifyPrimaryObjects (smooth, threshold, declump, filter by size); the
+lengths follow from the nucleus' diameter, which is estimated from the image if it is not given.
+"""
+
+import cc3d
+import cv2
+import fastremap
+import fill_voids
+import numpy as np
+
+from profiling.cells.regions import find_regions, segment_max
+from profiling.cells.split import split_objects
+from profiling.cells.threshold import (
+    EDGE_FRACTION,
+    QUANTISATION,
+    background_level,
+    blur,
+    foreground,
+    global_threshold,
+)
+
+SMOOTHING = 0.03  # sigma of the image's smoothing as a fraction of the diameter
+SMALLEST, LARGEST = 0.05, 10.0  # default size limits as fractions of the area of the typical disc
+LARGEST_HOLE = 0.5  # as a fraction of the area of the typical disc
+GUESSED_DIAMETER = 16.0  # px, the scale of smoothing while the diameter is estimated
+ESTIMATION_SIDE = 1024  # px, larger images are reduced for the estimate
+SHRINKAGE = 0.9  # the first outlines, at one threshold for all, are too wide
+
+
+def segment_nuclei(image, nucleus_diameter, min_area, max_area, threshold, threshold_correction):
+    """Segment the nuclei of one image.
+
+    Parameters
+    ----------
+    image : (H, W) real array
+        Bright nuclei on dark background, no NaN.
+    nucleus_diameter : float or None
+        Typical diameter, px; None estimates it from the image.
+    min_area, max_area : float or None
+        Size limits, px²; None derives them from the diameter.
+    threshold : "adaptive" or "otsu"
+    threshold_correction : float
+        Factor on the height of the threshold above the background.
+
+    Returns
+    -------
+    (H, W) uint32
+        Labels 1..n by the row-major order of the nuclei's first pixels; each is one 4-connected region.
+    """
+    integer = np.issubdtype(image.dtype, np.integer)
+    image = np.ascontiguousarray(image, np.float32)
+    diameter = nucleus_diameter or estimate_diameter(image, integer)
+    if diameter is None:
+        return np.zeros(image.shape, np.uint32)
+    smooth = blur(image, max(SMOOTHING * diameter, 0.5))
+    mask, signal = foreground(smooth, diameter, threshold, threshold_correction, integer)
+    disc = np.pi / 4 * diameter**2
+    mask = fill_small_holes(mask, LARGEST_HOLE * disc)
+    labels = split_objects(mask, signal, diameter)
+    if threshold == "adaptive":
+        labels = trim_halos(labels, signal, EDGE_FRACTION * threshold_correction)
+    labels = keep_largest_parts(
+        labels,
+        SMALLEST * disc if min_area is None else min_area,
+        LARGEST * disc if max_area is None else max_area,
+    )
+    labels = fill_label_holes(labels, LARGEST_HOLE * disc)
+    return fastremap.renumber(labels)[0].astype(np.uint32, copy=False)  # numbers by first appearance
+
+
+def estimate_diameter(image, integer=False):
+    """Estimate the typical diameter of the nuclei of an image.
+
+    It is the diameter of the disc with the area of the median object, every object counting by its area so
+    that debris does not, after a first segmentation at one threshold.
+
+    Parameters
+    ----------
+    image : (H, W) float32
+    integer : bool
+        Whether the values are rounded.
+
+    Returns
+    -------
+    float or None
+        px; None if nothing stands out from the background.
+    """
+    factor = -(-max(image.shape) // ESTIMATION_SIDE)
+    if factor > 1:
+        size = image.shape[1] // factor, image.shape[0] // factor
+        image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    smooth = blur(image, 1.0)
+    level, noise = background_level(smooth)
+    limit = global_threshold(smooth, level, max(noise, QUANTISATION if integer else 0.0))
+    labels = split_objects(fill_voids.fill(smooth > limit), smooth - level, GUESSED_DIAMETER)
+    areas = np.bincount(labels.ravel())[1:]
+    areas = np.sort(areas[areas > 0])
+    if len(areas) == 0:
+        return None
+    cumulated = np.cumsum(areas)
+    median = areas[np.searchsorted(cumulated, cumulated[-1] / 2)]
+    return SHRINKAGE * factor * float(np.sqrt(4 / np.pi * median))
+
+
+def trim_halos(labels, signal, fraction):
+    """Remove the pixels of each object that are dimmer than a fraction of the mean of its brighter half.
+
+    A threshold common to a neighbourhood takes the halo of a bright nucleus for nucleus.
+
+    Parameters
+    ----------
+    labels : (H, W) uint32
+    signal : (H, W) float32
+        Background-subtracted intensity.
+    fraction : float
+
+    Returns
+    -------
+    (H, W) uint32
+    """
+    pixels = np.flatnonzero(labels)
+    owners, values = labels.ravel()[pixels], signal.ravel()[pixels]
+    mean = _mean_by_label(values, owners)
+    brighter = values >= mean[owners]
+    plateau = _mean_by_label(values[brighter], owners[brighter])
+    trimmed = labels.copy()
+    trimmed.ravel()[pixels[values <= fraction * plateau[owners]]] = 0
+    return trimmed
+
+
+def keep_largest_parts(labels, min_area=0, max_area=np.inf):
+    """Keep the largest 4-connected part of every object, if its area is within the limits.
+
+    Parameters
+    ----------
+    labels : (H, W) uint32
+    min_area, max_area : float
+        px², inclusive.
+
+    Returns
+    -------
+    (H, W) uint32
+    """
+    parts = cc3d.connected_components(labels, connectivity=4, out_dtype=np.uint32)
+    regions = find_regions(parts)
+    owner = labels[regions.rows[regions.starts], regions.columns[regions.starts]]
+    order = np.lexsort((-regions.areas, owner))
+    largest = order[np.r_[True, owner[order][1:] != owner[order][:-1]]] if len(order) else order
+    largest = largest[(regions.areas[largest] >= min_area) & (regions.areas[largest] <= max_area)]
+    table = np.zeros(len(owner) + 1, np.uint32)
+    table[regions.labels[largest]] = owner[largest]
+    return table[parts]
+
+
+def fill_small_holes(mask, max_area):
+    """Fill the holes of a mask up to an area: a gap enclosed by a ring of nuclei is larger and stays.
+
+    Parameters
+    ----------
+    mask : (H, W) bool
+    max_area : float
+        px².
+
+    Returns
+    -------
+    (H, W) bool
+    """
+    filled = fill_voids.fill(mask)
+    holes = filled & ~mask
+    if not holes.any():
+        return mask
+    parts = cc3d.connected_components(holes, connectivity=4, out_dtype=np.uint32)
+    small = np.bincount(parts.ravel()) <= max_area
+    small[0] = False
+    return mask | small[parts]
+
+
+def fill_label_holes(labels, max_area):
+    """Give every hole up to an area to one of the objects around it, the one with the highest label.
+
+    Parameters
+    ----------
+    labels : (H, W) uint32
+    max_area : float
+        px².
+
+    Returns
+    -------
+    (H, W) uint32
+    """
+    covered = labels > 0
+    holes = fill_small_holes(covered, max_area) & ~covered
+    if not holes.any():
+        return labels
+    regions = find_regions(cc3d.connected_components(holes, connectivity=4, out_dtype=np.uint32))
+    cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
+    around = cv2.dilate(labels.astype(np.float32), cross)[regions.rows, regions.columns]
+    filled = labels.copy()
+    filled[regions.rows, regions.columns] = segment_max(around, regions)[regions.owners]
+    return filled
+
+
+def _mean_by_label(values, owners):
+    """Mean of `values` by label, indexed by label; 0 for absent labels."""
+    sums, counts = np.bincount(owners, weights=values), np.bincount(owners)
+    return sums / np.maximum(counts, 1)

@@ -1,0 +1,199 @@
+"""The segmentation of one chunk: from images to label images and the cell table."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import tifffile
+
+from profiling.cells.engines import load_segmenter
+from profiling.cells.measure import measure_cells
+from profiling.files import whole_file
+from profiling.images.fields import chunk_images, read_field, read_flatfields, split_fields
+from profiling.parallel import map_ahead
+from profiling.progress import log, track
+from profiling.settings import pixels
+from profiling.tables import FIELD_KEY, table_writer, write_table
+
+
+def segmenter_of(settings):
+    """The segmentation engine of the settings, with lengths in pixels and areas from diameters."""
+
+    def length(text):
+        return None if text is None else pixels(text)
+
+    def disc(text):
+        return None if text is None else np.pi / 4 * pixels(text) ** 2
+
+    return load_segmenter(
+        settings.engine,
+        nucleus_diameter=length(settings.nucleus_diameter),
+        min_area=disc(settings.minimum_diameter),
+        max_area=disc(settings.maximum_diameter),
+        threshold=settings.threshold,
+        threshold_correction=settings.threshold_correction,
+        cell_threshold_correction=settings.cells_threshold_correction,
+        ring=length(settings.ring),
+    )
+
+
+def segment_field(field, segmenter, channels, nuclei_channel, cells_channel):
+    """Segment and measure one field.
+
+    Parameters
+    ----------
+    field : profiling.images.fields.Field
+    segmenter : object
+        From :func:`profiling.cells.load_segmenter`.
+    channels : list of str
+        Channels to measure; those the field lost give null.
+    nuclei_channel, cells_channel : str, str or None
+
+    Returns
+    -------
+    nuclei, cells : ndarray of uint32, shape (H, W), or None
+        None where the field cannot be segmented.
+    table : pandas.DataFrame
+        Measurements of :func:`profiling.cells.measure_cells`, with the field key.
+    reason : str or None
+        Why the field could not be segmented.
+    """
+    needed = [channel for channel in (nuclei_channel, cells_channel) if channel]
+    if lost := [channel for channel in needed if channel not in field.channels]:
+        reason = f"channel {lost[0]} is needed for segmentation: {field.lost.get(lost[0], 'it is not listed')}"
+        shape = (1, 1)
+        nuclei = cells = np.zeros(shape, np.uint32)
+        planes = dict.fromkeys(channels)
+    else:
+        reason = None
+        nuclei = segmenter.segment(field.channels[nuclei_channel])
+        cells = segmenter.segment_cells(nuclei, field.channels[cells_channel] if cells_channel else None)
+        planes = {channel: field.channels.get(channel) for channel in channels}
+    table = measure_cells(nuclei, cells, planes)
+    for position, name in enumerate(FIELD_KEY):
+        table.insert(position, name, pd.Series(field.key[name], index=table.index, dtype=_dtype(name)))
+    return (None, None, table, reason) if reason else (nuclei, cells, table, None)
+
+
+def _dtype(name):
+    return "str" if name in ("Metadata_Plate", "Metadata_Well") else "int32"
+
+
+def segment(images, folder, flatfields, wells, channels, settings, out_cells, out_fields, out_labels, threads=1):
+    """Segment the wells of a chunk and write its cell table, field table and label images.
+
+    Parameters
+    ----------
+    images : str or Path
+        Image table of the plate.
+    folder : str or Path
+        Image folder of the plate.
+    flatfields : str or Path
+        Folder of the plate's flat fields.
+    wells : list of str
+        Wells of the chunk.
+    channels : list of str
+        Channels of the screen.
+    settings : profiling.settings.Segmentation
+    out_cells, out_fields : str or Path
+        Tables `segmented` and `fields`.
+    out_labels : str or Path
+        Folder of one TIFF a well, two pages a field (nuclei, cells).
+    threads : int
+        Fields at a time.
+    """
+    segmenter = segmenter_of(settings)
+    nuclei_channel = settings.nuclei_channel or channels[0]
+    flats = read_flatfields(flatfields, channels)
+    rows = chunk_images(images, wells)
+    fields = split_fields(rows)
+    Path(out_labels).mkdir(parents=True, exist_ok=True)
+
+    def work(rows):
+        field = read_field(rows, folder, flats)
+        return field.key, *segment_field(field, segmenter, channels, nuclei_channel, settings.cells_channel)
+
+    empty = measure_cells(np.zeros((1, 1), np.uint32), np.zeros((1, 1), np.uint32), dict.fromkeys(channels))
+    for position, name in enumerate(FIELD_KEY):
+        empty.insert(position, name, pd.Series(dtype=_dtype(name)))
+    results = track(map_ahead(work, fields, threads), len(fields), "fields")
+    outcomes, tables, pages, well = [], [], [], None
+    with table_writer(out_cells, "segmented", empty, settings=settings.changed()) as append:
+
+        def finish():
+            if tables:
+                append(pd.concat(tables))
+            if pages:
+                write_labels(Path(out_labels) / f"{well}.tif", pages)
+            tables.clear()
+            pages.clear()
+
+        for key, nuclei, cells, table, reason in results:
+            if key["Metadata_Well"] != well:
+                finish()
+                well = key["Metadata_Well"]
+            if len(table):
+                tables.append(table)
+            if nuclei is not None:
+                pages.append((key, nuclei, cells))
+            if reason:
+                log.warning("%s site %d: %s", well, key["Metadata_Site"], reason)
+            outcomes.append({**key, "Segmented": reason is None, "CellCount": len(table), "Reason": reason})
+        finish()
+    columns = [*FIELD_KEY, "Segmented", "CellCount", "Reason"]
+    outcomes = pd.DataFrame(outcomes, columns=columns).astype({"Metadata_Plate": "str", "Metadata_Well": "str"})
+    write_table(out_fields, "fields", outcomes, settings=settings.changed())
+    log.info("%d cells in %d fields", outcomes["CellCount"].sum(), outcomes["Segmented"].sum())
+
+
+def write_labels(path, pages):
+    """Write the label images of a well: uint32, deflate, two pages a field, each described by JSON.
+
+    Parameters
+    ----------
+    path : str or Path
+    pages : list of (dict, ndarray, ndarray)
+        Field key, nuclei and cells.
+    """
+    with whole_file(path) as temporary, tifffile.TiffWriter(temporary, bigtiff=False) as file:
+        for key, nuclei, cells in pages:
+            for compartment, labels in (("Nuclei", nuclei), ("Cells", cells)):
+                facts = {name.removeprefix("Metadata_"): value for name, value in key.items()}
+                file.write(
+                    labels.astype(np.uint32, copy=False),
+                    compression="deflate",
+                    predictor=True,
+                    contiguous=False,
+                    metadata=None,
+                    photometric="minisblack",
+                    description=json.dumps({**facts, "Compartment": compartment}),
+                )
+
+
+def read_labels(path, site, compartment="Cells", time=0, z=0):
+    """Label image of one field and compartment.
+
+    Parameters
+    ----------
+    path : str or Path
+        ``results/labels/{plate}/{chunk}/{well}.tif``
+    site, time, z : int
+        Field key in the well.
+    compartment : {"Nuclei", "Cells"}
+
+    Returns
+    -------
+    ndarray of uint32, shape (H, W)
+
+    Raises
+    ------
+    KeyError
+        If the file has no such page.
+    """
+    with tifffile.TiffFile(path) as file:
+        for page in file.pages:
+            facts = json.loads(page.description)
+            if (facts["Site"], facts["Time"], facts["Z"], facts["Compartment"]) == (site, time, z, compartment):
+                return page.asarray()
+    raise KeyError(f"{path} has no page of site {site}, {compartment}")

@@ -1,0 +1,415 @@
+"""The command line: one command a rule of the workflow, and commands that people run by hand.
+
+Every command imports only its own stage, so that help is instant and a job loads no more than it needs.
+"""
+
+import argparse
+import inspect
+import logging
+import os
+import sys
+from pathlib import Path
+
+from profiling.config import parse_settings
+from profiling.errors import ProfilingError
+
+COMMANDS = {}
+
+
+def option(*names, **kwargs):
+    """One command-line option, as :meth:`argparse.ArgumentParser.add_argument` takes it."""
+    return names, kwargs
+
+
+def path(name, text, **kwargs):
+    """An option for a path, required."""
+    return option(name, help=text, type=Path, required=True, **kwargs)
+
+
+def settings(section, name="--settings"):
+    """An option for the settings of a stage, as the JSON that its rule passes."""
+    return option(
+        name,
+        help=f"settings of `{section}` that differ from their defaults, as JSON",
+        type=lambda text: parse_settings(section, text),
+        default="{}",
+        metavar="JSON",
+    )
+
+
+def command(name, *options):
+    """Register a function as a command; its docstring is the command's help."""
+
+    def register(function):
+        COMMANDS[name] = (function, options)
+        return function
+
+    return register
+
+
+PLATE = option("--plate", help="name of the plate", required=True)
+LAYOUT = option("--layout", help="wells of the plate", type=int, required=True)
+CHANNELS = option("--channels", help="channels, in the order of the configuration", nargs="+", required=True)
+NUCLEI = option("--nuclei-channel", help="channel of the nuclei", required=True)
+SEED = option("--seed", help="seed", type=int, default=0)
+THREADS = option("--threads", help="threads", type=int, default=1)
+IMAGES = path("--images", "image table of the plate")
+FOLDER = path("--folder", "image folder of the plate")
+FLATFIELDS = path("--flatfields", "folder of the plate's flat fields")
+OUT = path("--out", "file to write")
+WELLS = path("--wells", "wells table")
+CHUNK = (
+    LAYOUT,
+    option("--chunk", help="chunk of the plate, as 2/8", required=True),
+    option("--exclude", help="wells to leave out", nargs="*", default=[]),
+)
+SELECTION = (
+    path("--embeddings", "embeddings of the plate"),
+    path("--cells", "cell table of the plate"),
+    path("--flags", "flags of the plate"),
+    path("--platemap", "platemaps table of the plate"),
+    NUCLEI,
+    settings("flags", "--flag-settings"),
+)
+
+
+def wells_of(args):
+    """Wells of the chunk that the options name."""
+    from profiling.plates.wells import chunk_wells
+
+    chunk, _, chunks = args.chunk.partition("/")
+    return chunk_wells(args.layout, int(chunk), int(chunks), args.exclude)
+
+
+@command(
+    "images", PLATE, FOLDER, LAYOUT, CHANNELS, settings("images"), OUT,
+    path("--out-unplaced", "table of the files that could not be placed"),
+)  # fmt: skip
+def images(args):
+    """List the images of a plate.
+
+    Reads names and headers, never pixels. Images that are expected and absent, and those whose header cannot be
+    read, stand in the table with their reason; files that fit no well or channel are listed apart.
+    """
+    from profiling.images.read import read_header
+    from profiling.plates.jobs import index
+
+    index(args.plate, args.folder, args.layout, args.channels, args.settings, read_header, args.out, args.out_unplaced)
+
+
+@command(
+    "platemap", PLATE, LAYOUT, IMAGES, option("--batch", help="batch of the plate"),
+    option("--map", help="plate map of the plate (CSV or TSV)", type=Path), settings("platemap"), OUT,
+)  # fmt: skip
+def platemap(args):
+    """Read a plate map and join it to the wells that have images; name the wells that stand on one side only."""
+    from profiling.plates.jobs import join
+
+    join(args.plate, args.batch, args.layout, args.images, args.map, args.settings, args.out)
+
+
+@command("quality", IMAGES, FOLDER, *CHUNK, settings("quality"), OUT, THREADS)
+def quality(args):
+    """Measure focus, saturation, background, noise and a pixel hash on the raw images of a chunk."""
+    from profiling.images.jobs import quality
+
+    quality(args.images, args.folder, wells_of(args), args.settings, args.out, args.threads)
+
+
+@command("illumination", IMAGES, FOLDER, CHANNELS, settings("illumination"), OUT, THREADS)
+def illumination(args):
+    """Fit flat field and dark offset of each channel of a plate; writes one TIFF a channel into the folder --out."""
+    from profiling.images.jobs import illumination
+
+    illumination(args.images, args.folder, args.channels, args.settings, args.out, args.threads)
+
+
+@command("limits", IMAGES, FOLDER, FLATFIELDS, CHANNELS, settings("limits"), OUT, THREADS)
+def limits(args):
+    """Find the corrected intensities of a plate and channel that become 0 and 1 for the network."""
+    from profiling.images.jobs import limits
+
+    limits(args.images, args.folder, args.flatfields, args.channels, args.settings, args.out, args.threads)
+
+
+@command(
+    "segment", IMAGES, FOLDER, FLATFIELDS, *CHUNK, CHANNELS, settings("segmentation"), THREADS,
+    path("--out-cells", "cells of the chunk"), path("--out-fields", "fields of the chunk"),
+    path("--out-labels", "folder of the chunk's label images"),
+)  # fmt: skip
+def segment(args):
+    """Segment nuclei and cells of a chunk, measure them, and write label images, cells and fields."""
+    from profiling.cells.jobs import segment
+
+    segment(
+        args.images, args.folder, args.flatfields, wells_of(args), args.channels, args.settings,
+        args.out_cells, args.out_fields, args.out_labels, args.threads,
+    )  # fmt: skip
+
+
+@command("backbone", settings("embedding"), OUT)
+def backbone(args):
+    """Load the backbone, which downloads its weights where they do not come with the installation.
+
+    Runs on the machine that starts the workflow, so that compute nodes need no network.
+    """
+    from profiling.embeddings.jobs import fetch_backbone
+
+    fetch_backbone(args.settings, args.out)
+
+
+@command(
+    "embed", IMAGES, FOLDER, FLATFIELDS, path("--limits", "intensity limits of the plate"),
+    path("--segmented", "cells of the chunk"), path("--labels", "label images of the chunk"),
+    path("--backbone", "what `profiling backbone` recorded"), *CHUNK, CHANNELS, settings("embedding"), THREADS,
+    path("--out-embeddings", "embeddings of the chunk"), path("--out-cells", "cell table of the chunk"),
+    path("--out-thumbnails", "thumbnails of the chunk"),
+)  # fmt: skip
+def embed(args):
+    """Embed the cells of a chunk with a pretrained network."""
+    from profiling.embeddings.jobs import embed
+
+    embed(
+        args.images, args.folder, args.flatfields, args.limits, args.segmented, args.labels, args.backbone,
+        wells_of(args), args.channels, args.settings, args.out_embeddings, args.out_cells, args.out_thumbnails,
+        args.threads,
+    )  # fmt: skip
+
+
+@command(
+    "merge", option("table", help="which table"), option("pieces", help="pieces to join", nargs="+", type=Path), OUT
+)
+def merge(args):
+    """Join the pieces of a table, sorted by its key."""
+    from profiling.tables import merge_tables
+
+    merge_tables(args.pieces, args.out, args.table)
+
+
+@command("flag", path("--quality", "quality table of the plate"), settings("flags"), OUT)
+def flag(args):
+    """Flag images of a plate: lost, blank, out of focus, saturated, duplicate. Reads no pixel."""
+    from profiling.phenotypes.jobs import flag
+
+    flag(args.quality, args.settings, args.out)
+
+
+@command("scale", *SELECTION, settings("normalisation"), OUT)
+def scale(args):
+    """Fit the normalisation of a plate on its negative controls."""
+    from profiling.phenotypes.jobs import scale
+
+    scale(
+        args.embeddings, args.cells, args.flags, args.platemap, args.nuclei_channel, args.flag_settings,
+        args.settings, args.out,
+    )  # fmt: skip
+
+
+@command("reduce", option("scalers", help="fits of all plates", nargs="+", type=Path), settings("reduction"), OUT)
+def reduce(args):
+    """Fit principal components over all plates, each with the same weight."""
+    from profiling.phenotypes.jobs import reduce
+
+    reduce(args.scalers, args.settings, args.out)
+
+
+@command(
+    "features", *SELECTION, path("--scaler", "fit of the plate"), path("--reduction", "principal components"), OUT,
+    path("--out-left", "table of the cells that flags leave out"),
+)  # fmt: skip
+def features(args):
+    """Normalise and reduce the embeddings of a plate; join its plate map and apply its flags."""
+    from profiling.phenotypes.jobs import features
+
+    features(
+        args.embeddings, args.cells, args.flags, args.platemap, args.scaler, args.reduction, args.nuclei_channel,
+        args.flag_settings, args.out, args.out_left,
+    )  # fmt: skip
+
+
+FEATURES = option("features", help="features tables of all plates", nargs="+", type=Path)
+
+
+@command("cluster", FEATURES, settings("clusters"), SEED, OUT, path("--out-sweep", "table of the sweep over k"))
+def cluster(args):
+    """Fit k-means on a sample of all plates and report silhouette and stability across k."""
+    from profiling.phenotypes.jobs import clusters
+
+    clusters(args.features, args.settings, args.seed, args.out, args.out_sweep)
+
+
+@command("map", FEATURES, settings("map"), SEED, OUT)
+def map_cells(args):
+    """Fit the t-SNE map on a sample of all plates."""
+    from profiling.phenotypes.jobs import map_cells
+
+    map_cells(args.features, args.settings, args.seed, args.out)
+
+
+@command(
+    "phenotypes", path("--features", "features of the plate"), path("--clusters", "cluster model"),
+    path("--map", "map model"), settings("map"), SEED, OUT,
+)  # fmt: skip
+def phenotypes(args):
+    """Assign the cells of a plate to clusters and give them their place on the map."""
+    from profiling.phenotypes.jobs import phenotypes
+
+    phenotypes(args.features, args.clusters, args.map, args.settings, args.seed, args.out)
+
+
+@command(
+    "wells", path("--features", "features of the plate"), path("--phenotypes", "phenotypes of the plate"),
+    path("--fields", "fields of the plate"), path("--platemap", "platemaps table of the plate"),
+    path("--clusters", "cluster model"), settings("wells"), OUT,
+)  # fmt: skip
+def wells(args):
+    """Make the well profiles of a plate: mean components, cluster shares, cell counts."""
+    from profiling.wells.jobs import wells
+
+    wells(args.features, args.phenotypes, args.fields, args.platemap, args.clusters, args.settings, args.out)
+
+
+@command("treatments", WELLS, OUT)
+def treatments(args):
+    """Make the profiles of treatments from those of their wells."""
+    from profiling.wells.jobs import treatments
+
+    treatments(args.wells, args.out)
+
+
+@command("enrichment", WELLS, settings("statistics"), SEED, OUT)
+def enrichment(args):
+    """Test the share of each cluster in each compound's wells against the negative controls."""
+    from profiling.wells.jobs import enrich
+
+    enrich(args.wells, args.settings, args.seed, args.out)
+
+
+@command("activity", WELLS, settings("statistics"), SEED, OUT, path("--out-variance", "Jackson's variance ratio"))
+def activity(args):
+    """Test every treatment against the negative controls, and replicates against permuted treatments."""
+    from profiling.wells.jobs import activities
+
+    activities(args.wells, args.settings, args.seed, args.out, args.out_variance)
+
+
+@command("failures", path("--results", "results folder"), option("--plates", nargs="+", required=True), OUT)
+def failures(args):
+    """Gather everything that was lost, with its reason and remedy."""
+    from profiling.report.jobs import failures
+
+    failures(args.results, args.plates, args.out)
+
+
+@command(
+    "report", path("--results", "results folder"), option("--plates", nargs="+", required=True),
+    path("--config", "the configuration as JSON"), path("--logs", "folder of logs and benchmarks"),
+    settings("report"), OUT,
+)  # fmt: skip
+def report(args):
+    """Write the HTML report, one file that opens without a network."""
+    from profiling.report.jobs import report
+
+    report(args.results, args.plates, args.config, args.logs, args.settings, args.out)
+
+
+@command(
+    "summary", path("--results", "results folder"), path("--logs", "folder of logs and benchmarks"),
+    option("--report", help="where the report lies", type=Path),
+)  # fmt: skip
+def summary(args):
+    """Print plates, wells, fields, cells in and out, failures and the minutes of each stage."""
+    from profiling.report.summary import print_summary
+
+    print_summary(args.results, args.logs, args.report)
+
+
+@command(
+    "simulate", option("folder", help="folder to write", type=Path), SEED,
+    option("--rows", type=int, default=4, help="rows of a plate"),
+    option("--columns", type=int, default=6, help="columns of a plate"),
+    option("--sites", type=int, default=2, help="sites a well"),
+    option("--size", type=int, default=512, help="pixels a side of a field"),
+    option("--plates", nargs="+", default=["DEMO-1", "DEMO-2"], help="names of the plates"),
+    option("--workers", type=int, default=os.cpu_count(), help="processes"),
+)  # fmt: skip
+def simulate(args):
+    """Write the demo screen: images of known phenotypes, a plate map, real trouble, and the truth beside them.
+
+    Does nothing where the folder already holds the same screen.
+    """
+    from profiling.demo.jobs import simulate_once
+
+    simulate_once(
+        args.folder, plates=tuple(args.plates), rows=args.rows, columns=args.columns, sites=args.sites,
+        size=args.size, seed=args.seed, workers=args.workers,
+    )  # fmt: skip
+
+
+@command(
+    "rescan", option("plates", help="plates, all where none is named", nargs="*"),
+    option("--configfile", help="configuration of the screen", type=Path, default=Path("config/config.yaml")),
+    option("--results", help="results folder", type=Path, default=Path("results")),
+)  # fmt: skip
+def rescan(args):
+    """Look for new, changed and removed images of plates that were listed before.
+
+    The workflow lists a plate's folder once. After images were added, run this in the screen's working directory:
+    image tables that differ are removed, and the next start of the workflow lists those plates again.
+    """
+    from profiling.images.read import read_header
+    from profiling.plates.jobs import rescan
+
+    rescan(args.configfile, args.results, args.plates, read_header)
+
+
+@command("docs", option("--check", help="fail where a file is out of date", action="store_true"))
+def docs(args):
+    """Write docs/tables.md, config/README.md and config/schema.json from the schemas and settings."""
+    from profiling.docs import write_docs
+
+    write_docs(Path.cwd(), args.check)
+
+
+def parser():
+    """The argument parser of all commands."""
+    main_parser = argparse.ArgumentParser(
+        prog="profiling",
+        description="Image-based phenotypic profiling: from plate images to phenotypes in Parquet tables. "
+        "The workflow (snakemake --cores all) runs these commands; people run simulate, rescan, summary and docs.",
+    )
+    main_parser.add_argument("--version", action="store_true", help="print the version and exit")
+    commands = main_parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
+    for name, (function, options) in COMMANDS.items():
+        text = inspect.getdoc(function)
+        sub = commands.add_parser(
+            name,
+            help=text.splitlines()[0],
+            description=text,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        for names, kwargs in options:
+            sub.add_argument(*names, **kwargs)
+    return main_parser
+
+
+def main(argv=None):
+    """Run a command; errors meant for people are printed without a traceback and end with status 1."""
+    args = parser().parse_args(argv)
+    if args.version or not args.command:
+        from importlib.metadata import version
+
+        print(f"profiling {version('profiling')}" if args.version else parser().format_help())
+        return 0
+    logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", level=logging.INFO)
+    logging.getLogger("profiling").setLevel(logging.INFO)
+    try:
+        COMMANDS[args.command][0](args)
+    except ProfilingError as error:
+        print(f"profiling {args.command}: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

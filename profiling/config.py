@@ -1,0 +1,286 @@
+"""The configuration of a screen: what a person writes, checked and typed."""
+
+import csv
+import difflib
+import json
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from profiling import settings as s
+from profiling.errors import ProfilingError
+from profiling.plates.wells import LAYOUTS, normalise_well
+
+SECTIONS = {
+    "images": s.Images,
+    "quality": s.Quality,
+    "illumination": s.Illumination,
+    "limits": s.Limits,
+    "segmentation": s.Segmentation,
+    "embedding": s.Embedding,
+    "platemap": s.PlateMap,
+    "flags": s.Flags,
+    "normalisation": s.Normalisation,
+    "reduction": s.Reduction,
+    "clusters": s.Clusters,
+    "map": s.Map,
+    "wells": s.Wells,
+    "statistics": s.Statistics,
+    "report": s.Report,
+}
+
+RULES = {
+    "root": ("images", "quality", "illumination", "limits", "segment", "embed", "platemap"),
+    "plates": (),
+    "channels": ("images", "illumination", "limits", "segment", "embed"),
+    "chunks_per_plate": ("quality", "segment", "embed"),
+    "seed": ("clusters", "map", "phenotypes", "enrichment", "activity"),
+    "images": ("images",),
+    "quality": ("quality",),
+    "illumination": ("illumination",),
+    "limits": ("limits",),
+    "segmentation": ("segment",),
+    "embedding": ("backbone", "embed"),
+    "platemap": ("platemap",),
+    "flags": ("flags", "scale", "features"),
+    "normalisation": ("scale",),
+    "reduction": ("reduce",),
+    "clusters": ("clusters",),
+    "map": ("map", "phenotypes"),
+    "wells": ("wells",),
+    "statistics": ("enrichment", "activity"),
+    "report": ("report",),
+}
+"""Top-level key → the rules that its edit starts (what follows them runs too)."""
+
+
+class ConfigError(ProfilingError):
+    """A configuration that cannot be run; the message says where, what and the remedy."""
+
+
+def _as_list(value):
+    return value.replace(",", " ").split() if isinstance(value, str) else value or []
+
+
+class Plate(BaseModel):
+    """One plate: a row of ``plates.tsv``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    plate: s.Name = Field(description="Name of the plate, a string (`00123` stays `00123`).")
+    images: str = Field(description="Folder of its images, below `root`.")
+    layout: int = Field(96, description="Number of wells: 6, 12, 24, 48, 96, 384 or 1536.")
+    platemap: str | None = Field(None, description="Plate map (CSV or TSV), below `root`.")
+    batch: str | None = Field(None, description="Batch of the experiment. Left out: the plate itself.")
+    exclude: Annotated[list[str], BeforeValidator(_as_list)] = Field(
+        default_factory=list, description="Wells to leave out, or `all` for the whole plate."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_empty_cells(cls, row):
+        return {key: value for key, value in row.items() if value not in ("", None)}
+
+    @model_validator(mode="after")
+    def _check_wells(self):
+        if self.layout not in LAYOUTS:
+            raise ValueError(f"layout {self.layout} is none of {', '.join(map(str, LAYOUTS))} wells")
+        if self.exclude != ["all"]:
+            wells = [normalise_well(well, self.layout) for well in self.exclude]
+            object.__setattr__(self, "exclude", wells)
+        return self
+
+
+class Config(BaseModel):
+    """A validated configuration: top-level keys and one section a stage."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    plates: list[Plate] = Field(
+        description="A table of plates (TSV or CSV, one row a plate), or the rows themselves as a list."
+    )
+    channels: list[s.Name] = Field(
+        min_length=1, description="Names of the channels; their order is that of the embeddings."
+    )
+    root: str = Field(".", description="Folder that the paths of the plate table start from.")
+    chunks_per_plate: int = Field(8, ge=1, le=999, description="Jobs that share the pixel work of a plate.")
+    seed: int = Field(0, ge=0, description="Seed of k-means, the map and the permutations.")
+    images: s.Images = s.Images()
+    quality: s.Quality = s.Quality()
+    illumination: s.Illumination = s.Illumination()
+    limits: s.Limits = s.Limits()
+    segmentation: s.Segmentation = s.Segmentation()
+    embedding: s.Embedding = s.Embedding()
+    platemap: s.PlateMap = s.PlateMap()
+    flags: s.Flags = s.Flags()
+    normalisation: s.Normalisation = s.Normalisation()
+    reduction: s.Reduction = s.Reduction()
+    clusters: s.Clusters = s.Clusters()
+    map: s.Map = s.Map()
+    wells: s.Wells = s.Wells()
+    statistics: s.Statistics = s.Statistics()
+    report: s.Report = s.Report()
+
+    @model_validator(mode="after")
+    def _check_together(self):
+        for values, what in (
+            (self.channels, "channels"),
+            ([plate.plate for plate in self.plates], "plates"),
+        ):
+            if twice := sorted({value for value in values if values.count(value) > 1}):
+                raise ValueError(f"{what}: {', '.join(twice)} is listed twice")
+        named = {
+            "segmentation.nuclei_channel": [self.segmentation.nuclei_channel],
+            "segmentation.cells_channel": [self.segmentation.cells_channel],
+            "embedding.composite": self.embedding.composite or [],
+            "images.channel_names": list(self.images.channel_names.values()),
+        }
+        for key, names in named.items():
+            for name in names:
+                if name is not None and name not in self.channels:
+                    raise ValueError(f"{key}: {name!r} is not one of channels ({', '.join(self.channels)})")
+        for section in ("segmentation", "embedding"):
+            self.resolved(section)
+        return self
+
+    def resolved(self, section):
+        """Settings of a section that differ from its defaults, with its version and lengths in pixels.
+
+        A length is turned into pixels here, so that an edit of ``images.pixel_size`` reruns a stage only
+        where a length of it is given in micrometres.
+        """
+        model = getattr(self, section)
+        values = model.changed()
+        values.pop("pixel_size", None)
+        for key, value in values.items():
+            if model.__class__.model_fields.get(key) and _is_length(model, key) and value is not None:
+                values[key] = f"{s.pixels(value, self.images.pixel_size):g} px"
+        return values
+
+
+def _is_length(model, key):
+    return s.Length.__metadata__[0] in _metadata(model.__class__.model_fields[key])
+
+
+def _metadata(field):
+    options = getattr(field.annotation, "__args__", ())
+    return [*field.metadata, *(m for option in options for m in getattr(option, "__metadata__", ()))]
+
+
+def load_config(mapping, folder="."):
+    """Check a configuration as read from YAML.
+
+    Parameters
+    ----------
+    mapping : dict
+        What the file says.
+    folder : str or Path
+        Where a relative path of the plate table starts: the screen's working directory.
+
+    Returns
+    -------
+    Config
+
+    Raises
+    ------
+    ConfigError
+        One line a problem: the key, what is wrong and, for an unknown key, the nearest known one.
+    """
+    mapping = dict(mapping or {})
+    if isinstance(mapping.get("plates"), str):
+        mapping["plates"] = read_plates(Path(folder) / mapping["plates"])
+    try:
+        return Config.model_validate(mapping)
+    except ValidationError as error:
+        raise ConfigError(explain(error, Config, mapping)) from None
+
+
+def read_plates(path):
+    """Rows of a plate table (TSV, or CSV by its suffix), every value a string.
+
+    Raises
+    ------
+    ConfigError
+        If the file is absent or has no rows.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ConfigError(f"plates: there is no file {str(path)!r}; write one row a plate there")
+    with path.open(newline="", encoding="utf-8-sig") as lines:
+        rows = list(csv.DictReader(lines, delimiter="," if path.suffix == ".csv" else "\t"))
+    rows = [{k: (v or "").strip() for k, v in row.items() if k} for row in rows]
+    if not rows:
+        raise ConfigError(f"plates: {str(path)!r} has no rows; write one row a plate there")
+    return rows
+
+
+def check_files(config, folder="."):
+    """Raise ConfigError where an image folder or a plate map of the plate table is absent."""
+    root = Path(folder) / config.root
+    absent = []
+    for plate in config.plates:
+        if plate.exclude == ["all"]:
+            continue
+        if not (root / plate.images).is_dir():
+            absent.append(f"plate {plate.plate}: there is no image folder {str(root / plate.images)!r}")
+        if plate.platemap and not (root / plate.platemap).is_file():
+            absent.append(f"plate {plate.plate}: there is no plate map {str(root / plate.platemap)!r}")
+    if absent:
+        absent.append("correct the paths in the plate table or `root` in the configuration")
+        raise ConfigError("\n".join(absent))
+
+
+def explain(error, model, mapping):
+    """Validation errors in words, one a line."""
+    lines = []
+    for problem in error.errors():
+        path = ".".join(str(part) for part in problem["loc"])
+        if problem["type"] == "extra_forbidden":
+            parent = model
+            for part in problem["loc"][:-1]:
+                parent = Plate if part == "plates" else SECTIONS.get(part, parent)
+            known = list(parent.model_fields)
+            near = difflib.get_close_matches(str(problem["loc"][-1]), known, n=1, cutoff=0.5)
+            hint = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(known)}"
+            lines.append(f"{path}: unknown key; {hint}")
+        else:
+            message = problem["msg"].removeprefix("Value error, ")
+            given = "" if isinstance(problem["input"], dict | BaseModel) else f" (given: {problem['input']!r})"
+            lines.append(f"{path}: {message}{given}" if path else message)
+    return "\n".join(lines)
+
+
+def parse_settings(section, text):
+    """Settings of a stage from the JSON that its rule passes.
+
+    Parameters
+    ----------
+    section : str
+        A key of :data:`SECTIONS`.
+    text : str
+        JSON object of the values that differ from the defaults, with the stage's version.
+
+    Raises
+    ------
+    ConfigError
+        If the JSON does not fit the section.
+    """
+    model = SECTIONS[section]
+    values = json.loads(text or "{}")
+    values.pop("version", None)
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError(explain(error, model, values)) from None
+
+
+def json_schema():
+    """JSON schema of the configuration, for editors; `plates` may also be the path of a table."""
+    schema = Config.model_json_schema()
+    rows = schema["properties"]["plates"]
+    schema["properties"]["plates"] = {
+        "description": rows["description"],
+        "anyOf": [{"type": "string"}, {key: rows[key] for key in ("type", "items")}],
+    }
+    return schema

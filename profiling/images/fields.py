@@ -1,0 +1,88 @@
+"""Fields: the channels of one place on a plate, read and corrected together."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from profiling.images.illumination import correct, read_flatfield
+from profiling.images.read import ImageError, read_image
+from profiling.tables import FIELD_KEY, read_table
+
+
+@dataclass(frozen=True)
+class Field:
+    """One field.
+
+    Attributes
+    ----------
+    key : dict
+        Field key, as in the tables.
+    channels : dict of str to ndarray of float32, shape (H, W)
+        Corrected intensities of the channels that could be read.
+    lost : dict of str to str
+        Why each of the other channels is lost.
+    """
+
+    key: dict
+    channels: dict = field(repr=False)
+    lost: dict
+
+
+def chunk_images(path, wells):
+    """Rows of a plate's image table that belong to the wells of a chunk."""
+    images = read_table(path, "images")
+    return images[images["Metadata_Well"].isin(wells)]
+
+
+def split_fields(images):
+    """Rows of an image table, field by field, in the order of the key."""
+    return [rows for _, rows in images.groupby(FIELD_KEY, sort=True, dropna=False)]
+
+
+def read_flatfields(folder, channels):
+    """Flat field and dark offset of each channel: ``{channel: (flat (H, W) float32, dark)}``."""
+    return {channel: read_flatfield(Path(folder) / f"{channel}.tif")[:2] for channel in channels}
+
+
+def read_field(rows, folder, flatfields):
+    """Read and correct the channels of a field; what cannot be read is listed, never raised.
+
+    Parameters
+    ----------
+    rows : pandas.DataFrame
+        The field's rows of the image table, one a channel.
+    folder : str or Path
+        The plate's image folder.
+    flatfields : dict
+        As from :func:`read_flatfields`; its channels are read.
+
+    Returns
+    -------
+    Field
+        A channel whose size differs from the flat field's is lost: its pixels would be corrected wrongly.
+    """
+    planes, lost = {}, {}
+    for row in rows.itertuples():
+        channel = row.Metadata_Channel
+        if channel not in flatfields:
+            continue
+        if row.Status != "ok":
+            lost[channel] = row.Reason
+            continue
+        flat, dark = flatfields[channel]
+        try:
+            raw = read_image(Path(folder) / row.Path, int(row.Page))
+        except ImageError as error:
+            lost[channel] = str(error)
+            continue
+        if raw.shape != flat.shape:
+            lost[channel] = (
+                f"{row.Path} has {raw.shape[1]} × {raw.shape[0]} pixels, the plate's other images have "
+                f"{flat.shape[1]} × {flat.shape[0]}; image it again or exclude its well"
+            )
+            continue
+        planes[channel] = correct(raw, flat, dark)
+    key = {name: rows[name].iloc[0] for name in FIELD_KEY}
+    key = {name: value.item() if isinstance(value, np.generic) else value for name, value in key.items()}
+    return Field(key, planes, lost)

@@ -1,0 +1,62 @@
+"""Listing a plate's images and reading its plate map."""
+
+import pandas as pd
+import yaml
+
+from profiling.config import load_config
+from profiling.errors import ProfilingError
+from profiling.plates.image_table import index_plate
+from profiling.plates.platemap import join_platemap, read_platemap
+from profiling.progress import log
+from profiling.tables import as_table, read_table, write_table
+
+
+def index(plate, folder, layout, channels, settings, read_header, out, out_unplaced):
+    """Write the image table of a plate and the list of files that could not be placed."""
+    images, problems = index_plate(plate, folder, layout, channels, settings, read_header)
+    write_table(out, "images", images, settings=settings.changed())
+    empty = {"Metadata_Well": None, "Metadata_Site": None, "Metadata_Time": None, "Metadata_Z": None}
+    unplaced = problems.assign(**empty, Metadata_Channel=None, Stage="images", Cells=None)
+    write_table(out_unplaced, "failures", unplaced)
+    counts = images["Status"].value_counts()
+    log.info("plate %s: %d wells, %s", plate, images["Metadata_Well"].nunique(),
+             ", ".join(f"{count} images {status}" for status, count in counts.items()))  # fmt: skip
+    for reason in problems["Reason"]:
+        log.warning("%s", reason)
+
+
+def join(plate, batch, layout, images, path, settings, out):
+    """Write the platemaps table of a plate; wells that stand on one side only are named in the log."""
+    imaged = read_table(images, "images", ["Metadata_Well"])["Metadata_Well"]
+    platemap = read_platemap(path, plate, layout, settings) if path else None
+    wells, problems = join_platemap(plate, batch, imaged, platemap, settings.keep)
+    write_table(out, "platemaps", wells, settings=settings.changed())
+    for problem in problems.itertuples():
+        log.warning("plate %s, well %s: %s", plate, problem.Metadata_Well, problem.Reason)
+    if platemap is not None:
+        log.info("plate %s: %s", plate, wells["Metadata_Role"].value_counts().to_dict())
+
+
+def rescan(configfile, results, plates, read_header):
+    """Remove the image tables of plates whose folders changed since they were listed."""
+    with open(configfile, encoding="utf-8") as text:
+        config = load_config(yaml.safe_load(text))
+    known = {plate.plate: plate for plate in config.plates}
+    if unknown := [plate for plate in plates if plate not in known]:
+        raise ProfilingError(f"there is no plate {unknown[0]!r} in {configfile}; it has {', '.join(known)}")
+    for name in plates or known:
+        path = results / "images" / f"{name}.parquet"
+        if not path.exists():
+            log.info("plate %s: not listed yet", name)
+            continue
+        plate = known[name]
+        folder = f"{config.root}/{plate.images}"
+        new, _ = index_plate(name, folder, plate.layout, config.channels, config.images, read_header)
+        new = as_table("images", new).to_pandas()
+        old = read_table(path, "images")
+        if new.equals(old):
+            log.info("plate %s: unchanged", name)
+            continue
+        path.unlink()
+        same = len(pd.merge(new, old, how="inner"))
+        log.info("plate %s: %d images changed; start the workflow to bring its results up to date", name, len(new) - same)

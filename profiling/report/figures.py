@@ -1,0 +1,195 @@
+"""Figures of the report: each function draws one table on the axes given.
+
+``python -m profiling.report.figures RESULTS OUT.png`` draws maps, cluster shares and typical cells of a screen.
+"""
+
+import io
+
+import numpy as np
+import pandas as pd
+from matplotlib.patches import Rectangle
+
+from profiling.report.drawing import ACCENT, CONTROL, INK, MUTED, OTHER, QUIET, cluster_colour
+
+MOST_ROWS = 40
+"""Compounds in a figure; a screen may have thousands, its tables have all."""
+
+
+def draw_cluster_map(axes, cells):
+    """Draw the map coloured by cluster, each cluster's number at the median of its cells.
+
+    Parameters
+    ----------
+    axes : matplotlib.axes.Axes
+    cells : pandas.DataFrame
+        Cluster, Map_1, Map_2.
+    """
+    _scatter(axes, cells, [cluster_colour(cluster) for cluster in cells["Cluster"]])
+    for cluster, place in cells.groupby("Cluster")[["Map_1", "Map_2"]].median().iterrows():
+        axes.text(
+            *place, str(cluster), ha="center", va="center", fontsize=9, weight="bold", color=INK,
+            bbox={"boxstyle": "round,pad=0.15", "facecolor": "white", "alpha": 0.8, "linewidth": 0},
+        )  # fmt: skip
+
+
+def draw_treatment_map(axes, cells, colours):
+    """Draw the map coloured by compound, over negative controls and all others in grey.
+
+    Parameters
+    ----------
+    axes : matplotlib.axes.Axes
+    cells : pandas.DataFrame
+        Metadata_Compound, Metadata_Role, Map_1, Map_2.
+    colours : dict of str
+        Compound → colour, as `compound_colours` gives it.
+    """
+    colour = cells["Metadata_Compound"].map(colours).fillna(OTHER)
+    colour = colour.mask(cells["Metadata_Role"].eq("negative_control"), CONTROL)
+    back = colour.isin([CONTROL, OTHER])
+    cells = pd.concat([cells[back], cells[~back]])
+    _scatter(axes, cells, colour.loc[cells.index].tolist())
+
+
+def compound_colours(activity, most=len(MUTED)):
+    """Colours of the compounds farthest from the controls, the others have none.
+
+    Parameters
+    ----------
+    activity : pandas.DataFrame
+        The activity table.
+    most : int
+
+    Returns
+    -------
+    dict of str
+        Compound → colour, by name.
+    """
+    farthest = activity.groupby("Metadata_Compound")["ControlDistance"].max().fillna(0).reset_index()
+    ordered = farthest.sort_values(["ControlDistance", "Metadata_Compound"], ascending=[False, True])
+    return dict(zip(sorted(ordered["Metadata_Compound"].head(min(most, len(MUTED)))), MUTED, strict=False))
+
+
+def _scatter(axes, cells, colours):
+    size = float(np.clip(9_000 / max(len(cells), 1), 0.4, 6))
+    axes.scatter(cells["Map_1"], cells["Map_2"], c=colours or None, s=size, linewidths=0, alpha=0.8, rasterized=True)
+    axes.set(xticks=[], yticks=[], aspect="equal", xlabel="t-SNE 1", ylabel="t-SNE 2")
+
+
+def draw_activity(axes, activity):
+    """Draw the distance of every dose from the negative controls, a row a compound; filled where active.
+
+    Parameters
+    ----------
+    axes : matplotlib.axes.Axes
+    activity : pandas.DataFrame
+        The activity table; the compounds farthest from the controls are drawn.
+    """
+    farthest = activity.groupby("Metadata_Compound")["ControlDistance"].max().sort_values(kind="stable")
+    farthest = farthest.tail(MOST_ROWS)
+    rows = {compound: row for row, compound in enumerate(farthest.index)}
+    for compound, doses in activity[activity["Metadata_Compound"].isin(rows)].groupby("Metadata_Compound"):
+        doses = doses.sort_values("Metadata_Concentration")
+        row = [rows[compound]] * len(doses)
+        sizes = np.linspace(22, 90, len(doses)) if len(doses) > 1 else [55]
+        faces = [INK if active else "white" for active in doses["Active"]]
+        axes.plot(doses["ControlDistance"], row, color=QUIET, linewidth=1, zorder=1)
+        axes.scatter(doses["ControlDistance"], row, s=sizes, c=faces, edgecolors=INK, linewidths=0.9, zorder=2)
+    axes.set_yticks(range(len(rows)), [plain(compound) for compound in rows])
+    axes.set_ylim(-0.7, len(rows) - 0.3)
+    axes.set_xlim(left=0)
+    axes.set_xlabel("distance from negative controls (standard deviations of control wells)")
+    axes.grid(axis="x", color=QUIET, linewidth=0.5)
+    axes.tick_params(axis="y", length=0)
+
+
+def composition(wells, enrichment):
+    """Mean share of every cluster in the wells of every compound, those with few cells left out.
+
+    Parameters
+    ----------
+    wells, enrichment : pandas.DataFrame
+        The tables of these names.
+
+    Returns
+    -------
+    pandas.DataFrame, shape (compounds, clusters)
+        Index: compound, negative controls first; columns: cluster. At most `MOST_ROWS` compounds, those with
+        the smallest q-values.
+    """
+    shares = {int(column.rsplit("_", 1)[1]): column for column in wells if column.startswith("ClusterShare_")}
+    used = wells[~wells["FewCells"].astype(bool)].assign(
+        Control=wells["Metadata_Role"].eq("negative_control"),
+        Compound=wells["Metadata_Compound"].fillna("not in the plate map"),
+    )
+    table = used.groupby(["Control", "Compound"])[list(shares.values())].mean()
+    table.columns = list(shares)
+    rank = enrichment.groupby("Metadata_Compound")["QValue"].min()
+    order = table.index.to_frame(index=False)
+    order["q"] = order["Compound"].map(rank).fillna(2)
+    kept = order.sort_values(["Control", "q", "Compound"], ascending=[False, True, True]).head(MOST_ROWS)
+    kept = kept.sort_values(["Control", "Compound"], ascending=[False, True])
+    return table.loc[pd.MultiIndex.from_frame(kept[["Control", "Compound"]])].droplevel("Control")
+
+
+def draw_composition(axes, shares, enrichment, alpha):
+    """Draw cluster shares as a heat map in percent; boxed where they differ from the controls.
+
+    Parameters
+    ----------
+    axes : matplotlib.axes.Axes
+    shares : pandas.DataFrame
+        From `composition`.
+    enrichment : pandas.DataFrame
+        The enrichment table.
+    alpha : float
+        q-values up to this are boxed: a full line where the share is larger, a dashed one where it is smaller.
+    """
+    values = shares.to_numpy()
+    top = max(np.nanmax(values, initial=0.0), 0.01)
+    axes.pcolormesh(values, cmap="Blues", vmin=0, vmax=top, edgecolors="white", linewidth=1.5)
+    for (row, column), value in np.ndenumerate(values):
+        if value >= 0.005:
+            colour = "white" if value > 0.6 * top else INK
+            axes.text(column + 0.5, row + 0.5, f"{100 * value:.0f}", ha="center", va="center", color=colour, fontsize=8)
+    places = {compound: row for row, compound in enumerate(shares.index)}
+    found = enrichment[enrichment["QValue"].le(alpha) & enrichment["Metadata_Compound"].isin(places)]
+    for test in found.itertuples():
+        corner = list(shares.columns).index(test.Cluster) + 0.06, places[test.Metadata_Compound] + 0.08
+        line = "-" if test.Log2Enrichment > 0 else (0, (2, 1.5))
+        axes.add_patch(Rectangle(corner, 0.88, 0.84, fill=False, edgecolor=ACCENT, linewidth=1.4, linestyle=line))
+    axes.set_xticks(np.arange(values.shape[1]) + 0.5, shares.columns)
+    axes.set_yticks(np.arange(values.shape[0]) + 0.5, [plain(name) for name in shares.index])
+    axes.set(xlabel="cluster")
+    axes.invert_yaxis()
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+
+
+def draw_sweep(axes, clusters, k, column, label):
+    """Draw one column of the clusters table over k: dots are seeds, the line their mean, dashed the k in use."""
+    axes.scatter(clusters["K"], clusters[column], s=10, color=CONTROL, zorder=2)
+    mean = clusters.groupby("K")[column].mean()
+    axes.plot(mean.index, mean, color=INK, linewidth=1.2, marker="o", markersize=3, zorder=3)
+    axes.axvline(k, color=ACCENT, linewidth=1, linestyle="--", zorder=1)
+    axes.set(xlabel="number of clusters k", title=label)
+    axes.set_ylim(0, 1.02 if column != "Silhouette" else None)
+    axes.grid(axis="y", color=QUIET, linewidth=0.5)
+
+
+def draw_variance(axes, variance):
+    """Draw Jackson's ratio (dot) over the central 95 % of its null (bar with the median)."""
+    for row, test in enumerate(variance.itertuples()):
+        axes.barh(row, test.NullHigh - test.NullLow, left=test.NullLow, height=0.34, color=QUIET)
+        axes.plot([test.NullMedian] * 2, [row - 0.17, row + 0.17], color=OTHER, linewidth=1.2)
+        axes.plot(test.Ratio, row, "o", color=ACCENT, markersize=7)
+    axes.set_yticks(range(len(variance)), variance["Variant"])
+    axes.set_ylim(len(variance) - 0.5, -0.5)
+    axes.set_xlim(left=0)
+    axes.set_xlabel("variance within replicates / variance between treatments")
+    axes.tick_params(axis="y", length=0)
+    axes.grid(axis="x", color=QUIET, linewidth=0.5)
+
+
+def plain(text):
+    """A text that matplotlib writes as it stands: a dollar sign would start a formula."""
+    return str(text).replace("$", r"\$")

@@ -1,0 +1,330 @@
+"""The settings of every stage: typed, ranged, documented.
+
+Each section is a frozen model whose field descriptions generate ``config/README.md`` and the JSON schema.
+``version`` is the version of the stage's code: raising it reruns the stage on the next start, because
+Snakemake cannot notice that the code of a package changed.
+"""
+
+import re
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
+
+_LENGTH = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(px|um|µm|μm)\s*")
+
+
+def _check_length(value):
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise ValueError("must be a length such as '24 px' or '15 um'")
+    if isinstance(value, int | float):
+        value = f"{value} px"
+    match = _LENGTH.fullmatch(value)
+    if not match or float(match[1]) <= 0:
+        raise ValueError("must be a positive length such as '24 px' or '15 um'")
+    return f"{match[1]} {'px' if match[2] == 'px' else 'um'}"
+
+
+Length = Annotated[
+    str, BeforeValidator(_check_length), WithJsonSchema({"title": "Length", "type": ["string", "number"]})
+]
+"""A length with its unit, ``24 px`` or ``15 um``; a bare number is pixels."""
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.-]*$")]
+"""Plates and channels: letters, digits, dots and dashes, so that they can stand in file and column names."""
+
+
+def pixels(length, pixel_size=None):
+    """A length in pixels.
+
+    Parameters
+    ----------
+    length : str
+        ``24 px`` or ``15 um``.
+    pixel_size : float, optional
+        Micrometres a pixel.
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    ValueError
+        If the length is in micrometres and the pixel size is not known.
+    """
+    number, unit = length.split()
+    if unit == "px":
+        return float(number)
+    if pixel_size is None:
+        raise ValueError(f"{length!r} needs images.pixel_size (um a pixel); set it or write the length in px")
+    return round(float(number) / pixel_size, 3)
+
+
+class Section(BaseModel):
+    """Base of all sections: unknown keys are refused, values cannot be changed after loading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    version: ClassVar[int] = 1
+
+    def changed(self):
+        """Only what differs from the defaults, with the stage's version: what a rule passes on."""
+        return {"version": self.version, **self.model_dump(mode="json", exclude_defaults=True)}
+
+
+class Images(Section):
+    """How the images of a plate are found and named."""
+
+    reader: Literal["pattern"] = Field("pattern", description="Reader of the image folder.")
+    pattern: str = Field(
+        r"(?P<well>[A-Z]{1,2}\d{1,3})_s(?P<site>\d+)_(?P<channel>[^_.]+)\.tiff?$",
+        description="Regular expression searched in each path below the plate's folder. Named groups: "
+        "`channel` and `well` (or `row` and `column`) are needed; `site`, `time` and `z` are optional.",
+    )
+    channel_names: dict[str, str] = Field(
+        default_factory=dict,
+        description="What the `channel` group reads → name of the channel. Left out: the group is the name.",
+    )
+    pixel_size: float | None = Field(
+        None, gt=0, description="Micrometres a pixel; needed only where a length is given in um."
+    )
+
+    @model_validator(mode="after")
+    def _check_pattern(self):
+        try:
+            groups = set(re.compile(self.pattern).groupindex)
+        except re.error as error:
+            raise ValueError(f"pattern is not a regular expression: {error}") from None
+        if "channel" not in groups or not ("well" in groups or {"row", "column"} <= groups):
+            raise ValueError("pattern needs the named groups `channel` and `well` (or `row` and `column`)")
+        if unknown := groups - {"well", "row", "column", "site", "channel", "time", "z"}:
+            raise ValueError(f"pattern has unknown groups: {', '.join(sorted(unknown))}")
+        return self
+
+
+class Quality(Section):
+    """What is measured on every raw image."""
+
+    bit_depth: int = Field(
+        16, ge=1, le=32, description="Bits the camera fills; 12 bits in a 16-bit file saturate at 4095."
+    )
+
+
+class Illumination(Section):
+    """Flat field and dark offset of each plate and channel."""
+
+    correct: bool = Field(True, description="Whether images are divided by a flat field.")
+    dark: float | Literal["auto"] = Field(
+        "auto", description="Camera offset in grey values; `auto` estimates it from the plate's images."
+    )
+    minimum_fields: int = Field(
+        24, ge=1, description="With fewer readable fields no flat field is fitted and the image is kept."
+    )
+    maximum_fields: int = Field(500, ge=1, description="Fields used at most, spread evenly over the plate.")
+
+
+class Limits(Section):
+    """Intensity limits that scale each plate and channel to [0, 1] for the network."""
+
+    low: float = Field(0.1, ge=0, lt=100, description="Percentile that becomes 0.")
+    high: float = Field(99.9, gt=0, le=100, description="Percentile that becomes 1.")
+    maximum_fields: int = Field(200, ge=1, description="Fields used at most, spread evenly over the plate.")
+
+    @model_validator(mode="after")
+    def _check_order(self):
+        if self.low >= self.high:
+            raise ValueError(f"low ({self.low}) must be below high ({self.high})")
+        return self
+
+
+class Segmentation(Section):
+    """Nuclei, cells and what is measured on them."""
+
+    engine: Literal["classical"] = Field("classical", description="Segmentation engine.")
+    nuclei_channel: str | None = Field(
+        None, description="Channel of the nuclei. Left out: the first of `channels`."
+    )
+    cells_channel: str | None = Field(
+        None, description="Channel of the cell bodies. Left out: cells are rings around the nuclei."
+    )
+    nucleus_diameter: Length | None = Field(
+        None, description="Typical diameter of a nucleus. Left out: estimated on every image."
+    )
+    minimum_diameter: Length | None = Field(
+        None, description="Smaller nuclei are dropped. Left out: derived from the typical diameter."
+    )
+    maximum_diameter: Length | None = Field(
+        None, description="Larger nuclei are dropped. Left out: derived from the typical diameter."
+    )
+    threshold: Literal["adaptive", "otsu"] = Field("adaptive", description="How nuclei are told from background.")
+    threshold_correction: float = Field(
+        1.0, gt=0, le=10, description="Factor on the threshold of the nuclei: above 1 is stricter."
+    )
+    cells_threshold_correction: float = Field(
+        1.0, gt=0, le=10, description="Factor on the threshold of the cell bodies: above 1 is stricter."
+    )
+    ring: Length | None = Field(
+        None, description="Width of the ring where there is no `cells_channel`. Left out: half a nucleus."
+    )
+
+
+class Embedding(Section):
+    """Per-cell features of a pretrained network."""
+
+    backbone: str = Field(
+        "efficientnet_lite0",
+        description="`efficientnet_lite0` (weights come with the installation), `torchvision:<model>` "
+        "(`torchvision:<model>@<weights>`) or `timm:<model>`.",
+    )
+    weights: str | None = Field(
+        None,
+        description="A weights file for the backbone (safetensors or a PyTorch state dict), or `untrained` "
+        "for the random baseline. Left out: the backbone's own pretrained weights.",
+    )
+    layers: list[str] | None = Field(
+        None,
+        description="Modules whose outputs are pooled, such as `[blocks.5]`; `[last]` is the pooled last layer. "
+        "Left out: the backbone's default (late-middle blocks where known, else `[last]`).",
+    )
+    pooling: Literal["mean", "mean+std"] = Field(
+        "mean+std", description="How a layer's output is pooled over space or tokens."
+    )
+    crop: Length = Field("96 px", description="Side of the square cut around a nucleus.")
+    input_size: int = Field(96, ge=32, le=512, description="Pixels a side that the network sees.")
+    neighbours: Literal["keep", "mask"] = Field(
+        "keep", description="Whether other cells inside a crop are kept or set to 0."
+    )
+    composite: list[str] | None = Field(
+        None,
+        description="Three channels that go through the network together, as red, green and blue. "
+        "Left out: each channel goes through alone.",
+    )
+    precision: Literal["fp32", "bf16"] = Field("fp32", description="Arithmetic of the network.")
+    dtype: Literal["float16", "float32"] = Field("float16", description="Storage of the embeddings.")
+    device: Literal["auto", "cuda", "mps", "cpu"] = Field(
+        "auto", description="Where the network runs; `auto` takes a GPU if there is one."
+    )
+    batch_size: int = Field(256, ge=1, description="Crops a forward pass.")
+    thumbnails_per_well: int = Field(
+        24, ge=0, description="Cells a well that get a thumbnail, chosen by a hash of the cell key."
+    )
+
+    @model_validator(mode="after")
+    def _check_composite(self):
+        if self.composite is not None and len(self.composite) != 3:
+            raise ValueError("composite needs exactly three channels")
+        return self
+
+
+class PlateMap(Section):
+    """How plate maps are read. Columns are recognised by their usual names; name them here otherwise."""
+
+    columns: dict[str, str] = Field(
+        default_factory=dict,
+        description="Our name → column of the plate map, for `well`, `plate`, `compound`, `concentration`, "
+        "`unit`, `role`.",
+    )
+    roles: dict[str, str] = Field(
+        default_factory=dict,
+        description="Compound or role as the plate map writes it → `negative_control`, `positive_control`, "
+        "`treatment` or `empty`.",
+    )
+    keep: list[str] = Field(
+        default_factory=list, description="Further columns to carry into the results as `Metadata_<column>`."
+    )
+
+
+FlagAction = Literal["exclude", "keep"]
+
+
+class Flags(Section):
+    """Which images and cells are flagged, and whether flagged ones are kept. No pixel is read again."""
+
+    focus_mads: float = Field(
+        5.0, gt=0, description="Out of focus: focus score this many robust deviations below the plate's median."
+    )
+    minimum_focus: float | None = Field(None, description="Out of focus: focus score below this.")
+    saturated_fraction: float = Field(
+        0.01, ge=0, le=1, description="Saturated: share of pixels at the camera's maximum above this."
+    )
+    minimum_contrast: float = Field(
+        6.0, ge=0, description="Blank: brightest pixels less than this many noise deviations above the median."
+    )
+    images: FlagAction = Field("exclude", description="What happens to cells of flagged fields.")
+    border_cells: FlagAction = Field("exclude", description="What happens to cells that touch the border.")
+    outlier_mads: float = Field(
+        10.0, gt=0, description="Outlier: area or intensity of the nucleus this many robust deviations off."
+    )
+    outlier_cells: FlagAction = Field("keep", description="What happens to outlier cells.")
+
+
+class Normalisation(Section):
+    """Robust z-scores per plate."""
+
+    reference: Literal["negative_control", "all"] = Field(
+        "negative_control",
+        description="Wells that median and MAD come from: negative controls, or all wells where a screen has none.",
+    )
+    minimum_wells: int = Field(
+        3, ge=1, description="Reference wells with cells that a plate needs; with fewer it stops with a message."
+    )
+    clip: float = Field(10.0, gt=0, description="Robust z-scores are clipped to ± this.")
+    cells_per_well: int = Field(
+        500, ge=10, description="Cells a well that the fits see at most, chosen by a hash of the cell key."
+    )
+
+
+class Reduction(Section):
+    """Principal components over all plates."""
+
+    components: int | float = Field(
+        50, gt=0, le=2000, description="Components kept, or below 1 the share of the variance they must reach."
+    )
+
+
+class Clusters(Section):
+    """k-means on the principal components."""
+
+    k: int = Field(15, ge=2, le=99, description="Number of clusters.")
+    n_init: int = Field(10, ge=1, description="Starts of k-means; the best is kept.")
+    sample: int = Field(200_000, ge=100, description="Cells that the fit sees at most, equal over plates.")
+    sweep: list[int] = Field(
+        default_factory=lambda: [2, 4, 6, 8, 10, 15, 20, 25],
+        description="Values of k whose silhouette and stability are reported.",
+    )
+    sweep_seeds: int = Field(3, ge=2, le=20, description="Seeds a value of k in the sweep.")
+
+
+class Map(Section):
+    """The t-SNE map."""
+
+    perplexity: float = Field(30.0, gt=1, description="Capped where the sample is small.")
+    sample: int = Field(20_000, ge=10, description="Cells on the map at most, equal over plates.")
+    place_all: bool = Field(
+        False, description="Whether the cells outside the sample are placed too (5 min per million cells)."
+    )
+    iterations: int = Field(500, ge=10, description="Iterations after the early exaggeration.")
+    threads: int = Field(2, ge=1, description="Threads; part of the settings because the number changes the map.")
+
+
+class Wells(Section):
+    """Well and treatment profiles."""
+
+    minimum_cells: int = Field(
+        10, ge=1, description="Wells with fewer profiled cells are flagged and left out of tests and means."
+    )
+
+
+class Statistics(Section):
+    """Permutation tests on wells."""
+
+    permutations: int = Field(
+        9_999, ge=99, description="Permutations of wells; all arrangements are used where there are fewer."
+    )
+    alpha: float = Field(0.05, gt=0, lt=1, description="False discovery rate at which a treatment is active.")
+
+
+class Report(Section):
+    """The HTML report."""
+
+    title: str = Field("Phenotypic profiles", description="Title of the report.")
+    cells_per_cluster: int = Field(16, ge=1, le=100, description="Thumbnails a cluster in the galleries.")

@@ -1,0 +1,70 @@
+"""Profiles and tests of wells and treatments: what the workflow runs a plate and a screen."""
+
+import pandas as pd
+
+from profiling.phenotypes.models import load_arrays
+from profiling.progress import log
+from profiling.schemas import TREATMENT
+from profiling.tables import read_table, write_table
+from profiling.wells.activity import activity
+from profiling.wells.enrichment import enrichment
+from profiling.wells.profiles import profile_columns, treatment_profiles, well_profiles
+from profiling.wells.variance import variance_ratio
+
+WELL = ["Metadata_Plate", "Metadata_Well"]
+TREATMENT_COLUMNS = [column.name for column in TREATMENT]
+
+
+def wells(features, phenotypes, fields, platemap, clusters, settings, out):
+    """Write the well profiles of a plate: every imaged well has a row, also one without cells."""
+    cells = read_table(features, "features").drop(columns="Flags")
+    cells["Cluster"] = read_table(phenotypes, "phenotypes", ["Cluster"])["Cluster"]
+    known = read_table(platemap, "platemaps")
+    known = known[known["Imaged"]].drop(columns=["Imaged", "Mapped"])
+    fields = read_table(fields, "fields")
+    counts = fields.groupby(WELL).agg(Metadata_Fields=("Segmented", "sum"), Metadata_CellCount=("CellCount", "sum"))
+    known = known.merge(counts.reset_index(), how="left", on=WELL, validate="one_to_one")
+    known[list(counts.columns)] = known[list(counts.columns)].fillna(0).astype("int32")
+    k = len(load_arrays(clusters)["centres"])
+    profiles = well_profiles(cells, known, k, settings.minimum_cells)
+    write_table(out, "wells", profiles, settings=settings.changed())
+    log.info("%d wells, %d with fewer than %d cells", len(profiles), profiles["FewCells"].sum(), settings.minimum_cells)
+
+
+def treatments(wells, out):
+    """Write the treatment profiles; wells that no plate map names have no treatment."""
+    table = read_table(wells, "wells")
+    profiles = treatment_profiles(table[table["Metadata_Treatment"].notna()])
+    fixed = [*TREATMENT_COLUMNS, "Metadata_Replicates", "Metadata_CellCount", "Metadata_ProfiledCells"]
+    values = [c for c in profiles.columns if c.startswith(("PC_", "ClusterShare_"))]
+    write_table(out, "treatments", profiles[[*fixed, *values]])
+    log.info("%d treatments", len(profiles))
+
+
+def enrich(wells, settings, seed, out):
+    """Write the enrichment of clusters in compounds."""
+    table = enrichment(read_table(wells, "wells"), settings.permutations, seed)
+    write_table(out, "enrichment", table, settings=settings.changed(), seed=seed)
+    log.info("%d of %d tests with q below %g", (table["QValue"] < settings.alpha).sum(), len(table), settings.alpha)
+
+
+def activities(wells, settings, seed, out, out_variance):
+    """Write the activity of treatments and Jackson's variance ratio."""
+    table = read_table(wells, "wells")
+    active = activity(table, settings.permutations, seed, settings.alpha)
+    write_table(out, "activity", active, settings=settings.changed(), seed=seed)
+    used = table[~table["FewCells"] & table["Metadata_Role"].isin(["treatment", "positive_control"])]
+    used = used[used["Metadata_Treatment"].notna()]
+    rows = []
+    for variant, positions in (("all replicates", None), ("other positions", used["Metadata_Well"])):
+        result = variance_ratio(
+            used[profile_columns(used)].to_numpy(),
+            used["Metadata_Treatment"],
+            used["Metadata_Plate"],
+            positions,
+            settings.permutations,
+            seed,
+        )
+        rows.append({"Variant": variant, **result})
+    write_table(out_variance, "variance", pd.DataFrame(rows), settings=settings.changed(), seed=seed)
+    log.info("%d of %d treatments active", active["Active"].sum(), len(active))

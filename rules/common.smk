@@ -1,0 +1,75 @@
+import json
+import os
+import re
+
+from snakemake.exceptions import WorkflowError
+
+from profiling.config import ConfigError, check_files, load_config
+from profiling.plates.wells import chunk_wells
+
+try:
+    CONFIG = load_config(config)
+    check_files(CONFIG)
+except ConfigError as error:
+    raise WorkflowError(f"The configuration cannot be run.\n{error}")
+
+PLATES = {plate.plate: plate for plate in CONFIG.plates if plate.exclude != ["all"]}
+NUCLEI_CHANNEL = CONFIG.segmentation.nuclei_channel or CONFIG.channels[0]
+
+
+wildcard_constraints:
+    plate="|".join(map(re.escape, PLATES)),
+    chunk=r"\d+",
+
+
+def settings(section):
+    """Settings of a stage that differ from their defaults, with the stage's version, as JSON."""
+    return json.dumps(CONFIG.resolved(section), sort_keys=True)
+
+
+def folder(wildcards):
+    """Image folder of a plate."""
+    return os.path.join(CONFIG.root, PLATES[wildcards.plate].images)
+
+
+def platemap_file(wildcards):
+    """Plate map of a plate, or no file."""
+    name = PLATES[wildcards.plate].platemap
+    return [os.path.join(CONFIG.root, name)] if name else []
+
+
+def chunk_count(plate):
+    """Chunks of a plate: as the settings say, and no more than it has wells."""
+    return min(CONFIG.chunks_per_plate, PLATES[plate].layout)
+
+
+def chunk_options(wildcards):
+    """Layout, chunk and the chunk's excluded wells as command-line options."""
+    plate = PLATES[wildcards.plate]
+    chunks = chunk_count(wildcards.plate)
+    mine = set(chunk_wells(plate.layout, int(wildcards.chunk), chunks))
+    excluded = [well for well in plate.exclude if well in mine]
+    options = f"--layout {plate.layout} --chunk {wildcards.chunk}/{chunks}"
+    return f"{options} --exclude {' '.join(excluded)}" if excluded else options
+
+
+def chunk_pieces(wildcards):
+    """The pieces of a plate's table, one a chunk."""
+    chunks = range(1, chunk_count(wildcards.plate) + 1)
+    return [f"results/chunks/{wildcards.plate}/{chunk}/{wildcards.table}.parquet" for chunk in chunks]
+
+
+def plate_tables(*tables):
+    """These tables of all plates."""
+    return [f"results/{table}/{plate}.parquet" for table in tables for plate in PLATES]
+
+
+def screen_tables():
+    """The tables of the whole screen."""
+    names = ["wells", "treatments", "enrichment", "activity", "variance", "clusters", "failures"]
+    return [f"results/{name}.parquet" for name in names]
+
+
+def memory(megabytes):
+    """Memory that doubles with every attempt."""
+    return lambda wildcards, attempt: megabytes * 2 ** (attempt - 1)

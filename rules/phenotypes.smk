@@ -1,0 +1,183 @@
+rule platemap:
+    input:
+        images="results/images/{plate}.parquet",
+        platemap=platemap_file,
+    output:
+        "results/platemaps/{plate}.parquet",
+    params:
+        layout=lambda wildcards: PLATES[wildcards.plate].layout,
+        batch=lambda wildcards: PLATES[wildcards.plate].batch or wildcards.plate,
+        map=lambda wildcards, input: f"--map {input.platemap!r}" if input.platemap else "",
+        settings=lambda wildcards: settings("platemap"),
+    resources:
+        mem_mb=memory(1000),
+        runtime=10,
+        gpu=0,
+    priority: 10
+    log:
+        "logs/platemap/{plate}.log",
+    benchmark:
+        "logs/platemap/{plate}.tsv"
+    shell:
+        "profiling platemap --plate {wildcards.plate} --batch {params.batch:q} --layout {params.layout}"
+        " --images {input.images} {params.map} --settings {params.settings:q} --out {output} 2> {log}"
+
+
+rule flags:
+    input:
+        "results/quality/{plate}.parquet",
+    output:
+        "results/flags/{plate}.parquet",
+    params:
+        settings=lambda wildcards: settings("flags"),
+    resources:
+        mem_mb=memory(1000),
+        runtime=10,
+        gpu=0,
+    log:
+        "logs/flags/{plate}.log",
+    benchmark:
+        "logs/flags/{plate}.tsv"
+    shell:
+        "profiling flag --quality {input} --settings {params.settings:q} --out {output} 2> {log}"
+
+
+rule scale:
+    input:
+        embeddings="results/embeddings/{plate}.parquet",
+        cells="results/cells/{plate}.parquet",
+        flags="results/flags/{plate}.parquet",
+        platemap="results/platemaps/{plate}.parquet",
+    output:
+        "results/models/scalers/{plate}.npz",
+    params:
+        nuclei_channel=NUCLEI_CHANNEL,
+        flags=lambda wildcards: settings("flags"),
+        settings=lambda wildcards: settings("normalisation"),
+    resources:
+        mem_mb=memory(4000),
+        runtime=60,
+        gpu=0,
+    log:
+        "logs/scale/{plate}.log",
+    benchmark:
+        "logs/scale/{plate}.tsv"
+    shell:
+        "profiling scale --embeddings {input.embeddings} --cells {input.cells} --flags {input.flags}"
+        " --platemap {input.platemap} --nuclei-channel {params.nuclei_channel} --flag-settings {params.flags:q}"
+        " --settings {params.settings:q} --out {output} 2> {log}"
+
+
+rule reduce:
+    input:
+        expand("results/models/scalers/{plate}.npz", plate=PLATES),
+    output:
+        "results/models/reduction.npz",
+    params:
+        settings=lambda wildcards: settings("reduction"),
+    resources:
+        mem_mb=memory(2000),
+        runtime=60,
+        gpu=0,
+    log:
+        "logs/reduce.log",
+    benchmark:
+        "logs/reduce.tsv"
+    shell:
+        "profiling reduce {input} --settings {params.settings:q} --out {output} 2> {log}"
+
+
+rule features:
+    input:
+        embeddings="results/embeddings/{plate}.parquet",
+        cells="results/cells/{plate}.parquet",
+        flags="results/flags/{plate}.parquet",
+        platemap="results/platemaps/{plate}.parquet",
+        scaler="results/models/scalers/{plate}.npz",
+        reduction="results/models/reduction.npz",
+    output:
+        table="results/features/{plate}.parquet",
+        left_out="results/chunks/{plate}/left_out.parquet",
+    params:
+        nuclei_channel=NUCLEI_CHANNEL,
+        flags=lambda wildcards: settings("flags"),
+    resources:
+        mem_mb=memory(2000),
+        runtime=60,
+        gpu=0,
+    log:
+        "logs/features/{plate}.log",
+    benchmark:
+        "logs/features/{plate}.tsv"
+    shell:
+        "profiling features --embeddings {input.embeddings} --cells {input.cells} --flags {input.flags}"
+        " --platemap {input.platemap} --nuclei-channel {params.nuclei_channel} --flag-settings {params.flags:q}"
+        " --scaler {input.scaler} --reduction {input.reduction}"
+        " --out {output.table} --out-left {output.left_out} 2> {log}"
+
+
+rule clusters:
+    input:
+        plate_tables("features"),
+    output:
+        model="results/models/clusters.npz",
+        table="results/clusters.parquet",
+    params:
+        seed=CONFIG.seed,
+        settings=lambda wildcards: settings("clusters"),
+    resources:
+        mem_mb=memory(4000),
+        runtime=120,
+        gpu=0,
+    log:
+        "logs/clusters.log",
+    benchmark:
+        "logs/clusters.tsv"
+    shell:
+        "profiling cluster {input} --seed {params.seed} --settings {params.settings:q}"
+        " --out {output.model} --out-sweep {output.table} 2> {log}"
+
+
+rule map:
+    input:
+        plate_tables("features"),
+    output:
+        "results/models/map.npz",
+    params:
+        seed=CONFIG.seed,
+        settings=lambda wildcards: settings("map"),
+    threads: CONFIG.map.threads
+    resources:
+        mem_mb=memory(4000),
+        runtime=240,
+        gpu=0,
+    log:
+        "logs/map.log",
+    benchmark:
+        "logs/map.tsv"
+    shell:
+        "profiling map {input} --seed {params.seed} --settings {params.settings:q} --out {output} 2> {log}"
+
+
+rule phenotypes:
+    input:
+        features="results/features/{plate}.parquet",
+        clusters="results/models/clusters.npz",
+        map="results/models/map.npz",
+    output:
+        "results/phenotypes/{plate}.parquet",
+    params:
+        seed=CONFIG.seed,
+        settings=lambda wildcards: settings("map"),
+    threads: CONFIG.map.threads if CONFIG.map.place_all else 1
+    resources:
+        mem_mb=memory(2000),
+        runtime=120,
+        gpu=0,
+    log:
+        "logs/phenotypes/{plate}.log",
+    benchmark:
+        "logs/phenotypes/{plate}.tsv"
+    shell:
+        "profiling phenotypes --features {input.features} --clusters {input.clusters} --map {input.map}"
+        " --seed {params.seed} --settings {params.settings:q} --out {output} 2> {log}"

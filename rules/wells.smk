@@ -1,0 +1,100 @@
+rule wells:
+    input:
+        features="results/features/{plate}.parquet",
+        phenotypes="results/phenotypes/{plate}.parquet",
+        fields="results/fields/{plate}.parquet",
+        platemap="results/platemaps/{plate}.parquet",
+        clusters="results/models/clusters.npz",
+    output:
+        "results/chunks/{plate}/wells.parquet",
+    params:
+        settings=lambda wildcards: settings("wells"),
+    resources:
+        mem_mb=memory(2000),
+        runtime=60,
+        gpu=0,
+    log:
+        "logs/wells/{plate}.log",
+    benchmark:
+        "logs/wells/{plate}.tsv"
+    shell:
+        "profiling wells --features {input.features} --phenotypes {input.phenotypes} --fields {input.fields}"
+        " --platemap {input.platemap} --clusters {input.clusters} --settings {params.settings:q}"
+        " --out {output} 2> {log}"
+
+
+rule screen_wells:
+    input:
+        expand("results/chunks/{plate}/wells.parquet", plate=PLATES),
+    output:
+        "results/wells.parquet",
+    resources:
+        mem_mb=memory(1000),
+        runtime=10,
+        gpu=0,
+    log:
+        "logs/screen_wells.log",
+    benchmark:
+        "logs/screen_wells.tsv"
+    shell:
+        "profiling merge wells {input} --out {output} 2> {log}"
+
+
+rule treatments:
+    input:
+        "results/wells.parquet",
+    output:
+        "results/treatments.parquet",
+    resources:
+        mem_mb=memory(1000),
+        runtime=10,
+        gpu=0,
+    log:
+        "logs/treatments.log",
+    benchmark:
+        "logs/treatments.tsv"
+    shell:
+        "profiling treatments --wells {input} --out {output} 2> {log}"
+
+
+rule enrichment:
+    input:
+        "results/wells.parquet",
+    output:
+        "results/enrichment.parquet",
+    params:
+        seed=CONFIG.seed,
+        settings=lambda wildcards: settings("statistics"),
+    resources:
+        mem_mb=memory(2000),
+        runtime=60,
+        gpu=0,
+    log:
+        "logs/enrichment.log",
+    benchmark:
+        "logs/enrichment.tsv"
+    shell:
+        "profiling enrichment --wells {input} --seed {params.seed} --settings {params.settings:q}"
+        " --out {output} 2> {log}"
+
+
+rule activity:
+    input:
+        "results/wells.parquet",
+    output:
+        activity="results/activity.parquet",
+        variance="results/variance.parquet",
+    params:
+        seed=CONFIG.seed,
+        settings=lambda wildcards: settings("statistics"),
+    resources:
+        mem_mb=memory(2000),
+        runtime=60,
+        gpu=0,
+    log:
+        "logs/activity.log",
+    benchmark:
+        "logs/activity.tsv"
+    shell:
+        "profiling activity --wells {input} --seed {params.seed} --settings {params.settings:q}"
+        " --out {output.activity} --out-variance {output.variance} 2> {log}"

@@ -1,0 +1,235 @@
+import json
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import Field
+
+from profiling.config import (
+    RULES,
+    SECTIONS,
+    Config,
+    ConfigError,
+    check_files,
+    load_config,
+    parse_settings,
+    read_plates,
+)
+from profiling.settings import Section, pixels
+
+ROOT = Path(__file__).resolve().parents[1]
+RULE = re.compile(r"^rule (\w+):\n((?:[ ]{4}.*\n|\n)*)", re.MULTILINE)
+BASIC = {"plates": [{"plate": "P1", "images": "P1"}], "channels": ["DNA", "Actin"]}
+
+
+def config(**changes):
+    return load_config(BASIC | changes)
+
+
+def plate(**changes):
+    return {"plates": [{"plate": "P1", "images": "P1"} | changes]}
+
+
+def rules():
+    """Name → text of every rule of the workflow."""
+    texts = [path.read_text(encoding="utf-8") for path in sorted((ROOT / "rules").glob("*.smk"))]
+    return {name: body for text in texts for name, body in RULE.findall(text)}
+
+
+def rules_with(*needles):
+    return {name for name, text in rules().items() if any(needle in text for needle in needles)}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"chanels": ["DNA"]}, "chanels: unknown key; did you mean 'channels'?"),
+        ({"embedding": {"crop_px": 96}}, "embedding.crop_px: unknown key; did you mean 'crop'?"),
+        ({"flags": {"qqqq": 1}}, "flags.qqqq: unknown key; known keys: focus_mads"),
+        (plate(plate_map="b"), "plates.0.plate_map: unknown key; did you mean 'platemap'?"),
+        ({"clusters": {"k": 1}}, "clusters.k: .*greater than or equal to 2.*given: 1"),
+        ({"clusters": {"k": "many"}}, "clusters.k: .*integer.*given: 'many'"),
+        ({"limits": {"low": 99, "high": 1}}, r"limits: low \(99.0\) must be below high \(1.0\)"),
+        ({"embedding": {"crop": "5 miles"}}, "embedding.crop: must be a positive length"),
+        ({"embedding": {"crop": "0 px"}}, "embedding.crop: must be a positive length"),
+        ({"embedding": {"composite": ["DNA", "Actin"]}}, "embedding: composite needs exactly three channels"),
+        ({"segmentation": {"cells_channel": "X"}}, "segmentation.cells_channel: 'X' is not one of channels"),
+        ({"channels": ["DNA", "DNA"]}, "channels: DNA is listed twice"),
+        ({"channels": []}, "channels: "),
+        ({"channels": ["DNA/x"]}, "channels.0: "),
+        (plate(plate="P_1"), "plates.0.plate: "),
+        (plate(layout=97), "layout 97 is none of 6, 12, 24"),
+        (plate(exclude="B2 Z9"), "well 'Z9' lies outside a 96-well plate"),
+        ({"images": {"pattern": "(?P<channel>.)"}}, "images: pattern needs the named groups"),
+        ({"images": {"pattern": "("}}, "images: pattern is not a regular expression"),
+        ({"plates": "nowhere.tsv"}, "plates: there is no file .*nowhere.tsv"),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_named_with_its_key(changes, message):
+    with pytest.raises(ConfigError, match=message):
+        config(**changes)
+
+
+def test_every_mistake_is_listed():
+    with pytest.raises(ConfigError) as error:
+        config(clusters={"k": 0}, map={"perplexity": 0}, sead=1)
+    lines = str(error.value).splitlines()
+    assert [line.split(":")[0] for line in lines] == ["clusters.k", "map.perplexity", "sead"]
+
+
+@pytest.mark.parametrize("suffix", ["tsv", "csv"])
+def test_plate_names_stay_strings(tmp_path, suffix):
+    separator = {"tsv": "\t", "csv": ","}[suffix]
+    rows = ["plate,images,layout,batch,exclude", "00123,a,384,007,P24 b1", "1E10,b,,,all", "NA,c,96,,"]
+    text = "\ufeff" + "\r\n".join(rows).replace(",", separator)
+    (tmp_path / f"plates.{suffix}").write_text(text, encoding="utf-8", newline="")
+    plates = load_config(BASIC | {"plates": f"plates.{suffix}"}, tmp_path).plates
+    assert [(p.plate, p.layout, p.batch, p.exclude) for p in plates] == [
+        ("00123", 384, "007", ["P24", "B01"]),
+        ("1E10", 96, None, ["all"]),
+        ("NA", 96, None, []),
+    ]
+
+
+def test_a_plate_table_without_rows_is_an_error(tmp_path):
+    (tmp_path / "plates.tsv").write_text("plate\timages\n")
+    with pytest.raises(ConfigError, match="has no rows"):
+        read_plates(tmp_path / "plates.tsv")
+
+
+def test_absent_folders_and_plate_maps_are_all_named(tmp_path):
+    (tmp_path / "P1").mkdir()
+    plates = [
+        {"plate": "P1", "images": "P1", "platemap": "map.csv"},
+        {"plate": "P2", "images": "P2"},
+        {"plate": "P3", "images": "P3", "exclude": "all"},
+    ]
+    with pytest.raises(ConfigError) as error:
+        check_files(config(plates=plates), tmp_path)
+    assert re.search("plate P1: there is no plate map .*map.csv", str(error.value))
+    assert re.search("plate P2: there is no image folder", str(error.value))
+    assert "P3" not in str(error.value)
+    (tmp_path / "P2").mkdir()
+    (tmp_path / "map.csv").touch()
+    check_files(config(plates=plates), tmp_path)
+
+
+def test_lengths():
+    assert config(embedding={"crop": 64}).embedding.crop == "64 px"
+    assert config(embedding={"crop": "62.5 µm"}, images={"pixel_size": 0.5}).embedding.crop == "62.5 um"
+    assert pixels("15 um", 0.5) == 30
+    with pytest.raises(ConfigError, match=r"'15 um' needs images.pixel_size"):
+        config(segmentation={"nucleus_diameter": "15 um"})
+
+
+def resolved(**changes):
+    loaded = config(**changes)
+    return {section: json.dumps(loaded.resolved(section), sort_keys=True) for section in SECTIONS}
+
+
+def differing(one, other):
+    return {section for section in SECTIONS if one[section] != other[section]}
+
+
+def test_pixel_size_reaches_only_sections_with_lengths_in_um():
+    lengths = {"embedding": {"crop": "62 um"}, "segmentation": {"nucleus_diameter": "20 px"}}
+    before = resolved(**lengths, images={"pixel_size": 0.5})
+    after = resolved(**lengths, images={"pixel_size": 0.25})
+    assert differing(before, after) == {"embedding"}
+    assert json.loads(after["embedding"])["crop"] == "248 px"
+
+
+def test_defaults_written_down_and_the_order_of_keys_change_nothing():
+    plain = resolved()
+    written = {name: model().model_dump() for name, model in SECTIONS.items()}
+    assert differing(plain, resolved(**written)) == set()
+    names = {"w1": "DNA", "w2": "Actin"}
+    one = {
+        "images": {"channel_names": names, "pixel_size": 1},
+        "flags": {"images": "keep", "outlier_mads": 4},
+    }
+    other = {
+        "flags": {"outlier_mads": 4, "images": "keep"},
+        "images": {"pixel_size": 1, "channel_names": dict(reversed(names.items()))},
+    }
+    assert resolved(**one) == resolved(**other)
+    assert differing(plain, resolved(**one)) == {"images", "flags"}
+
+
+def test_a_new_key_with_a_default_is_not_passed_on_and_a_raised_version_is():
+    class Newer(SECTIONS["clusters"]):
+        another: int = Field(7, description="A key that came later.")
+
+    class Raised(SECTIONS["clusters"]):
+        version = SECTIONS["clusters"].version + 1
+
+    old = SECTIONS["clusters"](k=9).changed()
+    assert Newer(k=9).changed() == old
+    assert Newer(k=9, another=8).changed() == old | {"another": 8}
+    assert Raised(k=9).changed() == old | {"version": old["version"] + 1}
+
+
+CHANGES = {
+    "clusters": {"k": st.integers(2, 99), "sweep": st.lists(st.integers(2, 30))},
+    "map": {"perplexity": st.floats(1.5, 500), "place_all": st.booleans()},
+    "flags": {"images": st.sampled_from(["keep", "exclude"]), "minimum_focus": st.floats(-5, 5)},
+    "embedding": {"crop": st.integers(1, 500), "layers": st.just(["last"])},
+}
+
+
+@pytest.mark.parametrize("section", CHANGES)
+@given(st.data())
+def test_settings_survive_the_command_line(section, data):
+    changes = data.draw(st.fixed_dictionaries({}, optional=CHANGES[section]))
+    loaded = config(**{section: changes})
+    assert parse_settings(section, json.dumps(loaded.resolved(section))) == getattr(loaded, section)
+
+
+def test_every_key_and_section_names_its_rules_and_they_exist():
+    assert set(RULES) == set(Config.model_fields)
+    assert set(SECTIONS) == {
+        k for k, field in Config.model_fields.items() if issubclass_of(field.annotation, Section)
+    }
+    assert {rule for names in RULES.values() for rule in names} <= set(rules())
+
+
+def issubclass_of(kind, base):
+    return isinstance(kind, type) and issubclass(kind, base)
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_a_section_is_passed_to_exactly_the_rules_it_names(section):
+    assert rules_with(f'settings("{section}")') == set(RULES[section])
+
+
+@pytest.mark.parametrize(
+    ("key", "needles"),
+    [
+        ("root", ["=folder,", "=platemap_file"]),
+        ("seed", ["CONFIG.seed"]),
+        ("channels", ["CONFIG.channels"]),
+        ("chunks_per_plate", ["=chunk_options"]),
+    ],
+)
+def test_a_top_level_key_is_used_by_exactly_the_rules_it_names(key, needles):
+    assert rules_with(*needles) == set(RULES[key])
+
+
+def test_no_rule_passes_a_setting_past_its_section():
+    """Only the configuration as a whole (for the report), and what changes resources but no result."""
+    allowed = {"channels", "seed", "model_dump_json", "embedding.device", "map.threads", "map.place_all"}
+    used = {
+        match for text in rules().values() for match in re.findall(r"CONFIG\.([a-z_]+(?:\.[a-z_]+)?)", text)
+    }
+    assert used <= allowed
+
+
+def test_the_examples_are_valid():
+    import yaml
+
+    for path in [ROOT / "config/config.yaml", *(ROOT / "config/examples").glob("*.yaml")]:
+        mapping = yaml.safe_load(path.read_text(encoding="utf-8"))
+        folder = ROOT if isinstance(mapping.get("plates"), str) else path.parent
+        load_config(mapping, folder)
