@@ -94,7 +94,16 @@ def images(args):
     from profiling.images.read import read_header
     from profiling.plates.jobs import index
 
-    index(args.plate, args.folder, args.layout, args.channels, args.settings, read_header, args.out, args.out_unplaced)
+    index(
+        args.plate,
+        args.folder,
+        args.layout,
+        args.channels,
+        args.settings,
+        read_header,
+        args.out,
+        args.out_unplaced,
+    )
 
 
 @command(
@@ -177,7 +186,10 @@ def embed(args):
 
 
 @command(
-    "merge", option("table", help="which table"), option("pieces", help="pieces to join", nargs="+", type=Path), OUT
+    "merge",
+    option("table", help="which table"),
+    option("pieces", help="pieces to join", nargs="+", type=Path),
+    OUT,
 )
 def merge(args):
     """Join the pieces of a table, sorted by its key."""
@@ -189,7 +201,7 @@ def merge(args):
 @command("flag", path("--quality", "quality table of the plate"), settings("flags"), OUT)
 def flag(args):
     """Flag images of a plate: lost, blank, out of focus, saturated, duplicate. Reads no pixel."""
-    from profiling.phenotypes.jobs import flag
+    from profiling.images.jobs import flag
 
     flag(args.quality, args.settings, args.out)
 
@@ -197,7 +209,7 @@ def flag(args):
 @command("scale", *SELECTION, settings("normalisation"), OUT)
 def scale(args):
     """Fit the normalisation of a plate on its negative controls."""
-    from profiling.phenotypes.jobs import scale
+    from profiling.phenotypes.feature_jobs import scale
 
     scale(
         args.embeddings, args.cells, args.flags, args.platemap, args.nuclei_channel, args.flag_settings,
@@ -208,7 +220,7 @@ def scale(args):
 @command("reduce", option("scalers", help="fits of all plates", nargs="+", type=Path), settings("reduction"), OUT)
 def reduce(args):
     """Fit principal components over all plates, each with the same weight."""
-    from profiling.phenotypes.jobs import reduce
+    from profiling.phenotypes.feature_jobs import reduce
 
     reduce(args.scalers, args.settings, args.out)
 
@@ -219,7 +231,7 @@ def reduce(args):
 )  # fmt: skip
 def features(args):
     """Normalise and reduce the embeddings of a plate; join its plate map and apply its flags."""
-    from profiling.phenotypes.jobs import features
+    from profiling.phenotypes.feature_jobs import features
 
     features(
         args.embeddings, args.cells, args.flags, args.platemap, args.scaler, args.reduction, args.nuclei_channel,
@@ -233,7 +245,7 @@ FEATURES = option("features", help="features tables of all plates", nargs="+", t
 @command("cluster", FEATURES, settings("clusters"), SEED, OUT, path("--out-sweep", "table of the sweep over k"))
 def cluster(args):
     """Fit k-means on a sample of all plates and report silhouette and stability across k."""
-    from profiling.phenotypes.jobs import clusters
+    from profiling.phenotypes.cluster_jobs import clusters
 
     clusters(args.features, args.settings, args.seed, args.out, args.out_sweep)
 
@@ -241,7 +253,7 @@ def cluster(args):
 @command("map", FEATURES, settings("map"), SEED, OUT)
 def map_cells(args):
     """Fit the t-SNE map on a sample of all plates."""
-    from profiling.phenotypes.jobs import map_cells
+    from profiling.phenotypes.cluster_jobs import map_cells
 
     map_cells(args.features, args.settings, args.seed, args.out)
 
@@ -252,7 +264,7 @@ def map_cells(args):
 )  # fmt: skip
 def phenotypes(args):
     """Assign the cells of a plate to clusters and give them their place on the map."""
-    from profiling.phenotypes.jobs import phenotypes
+    from profiling.phenotypes.cluster_jobs import phenotypes
 
     phenotypes(args.features, args.clusters, args.map, args.settings, args.seed, args.out)
 

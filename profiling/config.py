@@ -80,7 +80,7 @@ class Plate(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _drop_empty_cells(cls, row):
-        return {key: value for key, value in row.items() if value not in ("", None)}
+        return {k: v for k, v in row.items() if v not in ("", None)} if isinstance(row, dict) else row
 
     @model_validator(mode="after")
     def _check_wells(self):
@@ -98,7 +98,7 @@ class Config(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     plates: list[Plate] = Field(
-        description="A table of plates (TSV or CSV, one row a plate), or the rows themselves as a list."
+        min_length=1, description="A table of plates (TSV or CSV, one row a plate), or the rows themselves as a list."
     )
     channels: list[s.Name] = Field(
         min_length=1, description="Names of the channels; their order is that of the embeddings."
@@ -187,7 +187,8 @@ def load_config(mapping, folder="."):
     ConfigError
         One line a problem: the key, what is wrong and, for an unknown key, the nearest known one.
     """
-    mapping = dict(mapping or {})
+    # YAML reads a section whose keys are all commented out as null.
+    mapping = {key: {} if value is None and key in SECTIONS else value for key, value in (mapping or {}).items()}
     if isinstance(mapping.get("plates"), str):
         mapping["plates"] = read_plates(Path(folder) / mapping["plates"])
     try:
@@ -281,6 +282,6 @@ def json_schema():
     rows = schema["properties"]["plates"]
     schema["properties"]["plates"] = {
         "description": rows["description"],
-        "anyOf": [{"type": "string"}, {key: rows[key] for key in ("type", "items")}],
+        "anyOf": [{"type": "string"}, {key: rows[key] for key in ("type", "items", "minItems")}],
     }
     return schema

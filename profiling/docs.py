@@ -177,9 +177,7 @@ def config_page():
     top = [key for key in Config.model_fields if key not in SECTIONS]
     parts = [
         CONFIG_INTRO,
-        _settings_table(
-            Config, top, schema, [_code_list(RULES[key]) or "the plates that changed" for key in top]
-        ),
+        _settings_table(Config, top, schema, [_code_list(RULES[key]) or "the plates that changed" for key in top]),
         PLATES_INTRO,
         _settings_table(Plate, Plate.model_fields, schema["$defs"]["Plate"]),
         *(_config_section(name, model) for name, model in SECTIONS.items()),

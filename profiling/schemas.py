@@ -203,7 +203,9 @@ TABLES = {
         (
             *FIELD,
             CHANNEL,
-            Column("Flags", STRING, "`lost`, `out of focus`, `saturated`, `blank`, `duplicate`, joined by `; `, or null"),
+            Column(
+                "Flags", STRING, "`lost`, `out of focus`, `saturated`, `blank`, `duplicate`, joined by `; `, or null"
+            ),
             Column("Detail", STRING, "The figures behind the flags, or null"),
             Column("Excluded", BOOL, "Whether the cells of the field are left out for it"),
         ),

@@ -140,9 +140,7 @@ class Segmentation(Section):
     """Nuclei, cells and what is measured on them."""
 
     engine: Literal["classical"] = Field("classical", description="Segmentation engine.")
-    nuclei_channel: str | None = Field(
-        None, description="Channel of the nuclei. Left out: the first of `channels`."
-    )
+    nuclei_channel: str | None = Field(None, description="Channel of the nuclei. Left out: the first of `channels`.")
     cells_channel: str | None = Field(
         None, description="Channel of the cell bodies. Left out: cells are rings around the nuclei."
     )
@@ -203,7 +201,9 @@ class Embedding(Section):
     device: Literal["auto", "cuda", "mps", "cpu"] = Field(
         "auto", description="Where the network runs; `auto` takes a GPU if there is one."
     )
-    batch_size: int = Field(256, ge=1, description="Crops a forward pass.")
+    batch_size: int | None = Field(
+        None, ge=1, description="Images a forward pass. Left out: 64 on a CPU, whose caches it fits, 512 on a GPU."
+    )
     thumbnails_per_well: int = Field(
         24, ge=0, description="Cells a well that get a thumbnail, chosen by a hash of the cell key."
     )
@@ -287,7 +287,7 @@ class Clusters(Section):
     k: int = Field(15, ge=2, le=99, description="Number of clusters.")
     n_init: int = Field(10, ge=1, description="Starts of k-means; the best is kept.")
     sample: int = Field(200_000, ge=100, description="Cells that the fit sees at most, equal over plates.")
-    sweep: list[int] = Field(
+    sweep: list[Annotated[int, Field(ge=2, le=99)]] = Field(
         default_factory=lambda: [2, 4, 6, 8, 10, 15, 20, 25],
         description="Values of k whose silhouette and stability are reported.",
     )

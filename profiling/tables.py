@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from profiling.errors import ProfilingError
@@ -78,7 +77,12 @@ def as_table(name, frame):
 
 def describe(settings=None, **facts):
     """File metadata: schema version, package version, settings and whatever else is given."""
-    content = {"schema_version": VERSION, "package_version": version("profiling"), "settings": settings, **facts}
+    content = {
+        "schema_version": VERSION,
+        "package_version": version("profiling"),
+        "settings": settings,
+        **facts,
+    }
     return {"profiling": json.dumps({k: v for k, v in content.items() if v is not None}, sort_keys=True)}
 
 
@@ -265,9 +269,11 @@ def embedding_arrays(features, dtype):
 
 def _plate_files(results, name, plates):
     folder = Path(results) / name
-    if plates is None:
-        return sorted(folder.glob("*.parquet"))
-    return [folder / f"{plate}.parquet" for plate in plates]
+    if plates is not None:
+        return [folder / f"{plate}.parquet" for plate in plates]
+    if not (files := sorted(folder.glob("*.parquet"))):
+        raise TableError(f"{folder}: there are no {name}; is it the results folder of a screen?")
+    return files
 
 
 def read_cells(results, plates=None, columns=None):
@@ -304,6 +310,14 @@ def read_embeddings(results, plates=None, channels=None):
     keys : pandas.DataFrame
         Cell keys, one row a cell.
     embeddings : ndarray of float32, shape (cells, channels × features)
+
+    Raises
+    ------
+    TableError
+        If there is no such table, or no such channel in it.
     """
-    table = ds.dataset(_plate_files(results, "embeddings", plates)).to_table()
+    columns = [*CELL_KEY, *(f"Embedding_{channel}" for channel in channels)] if channels else None
+    table = pa.concat_tables(
+        [_read(path, "embeddings", columns) for path in _plate_files(results, "embeddings", plates)]
+    )
     return table.select(CELL_KEY).to_pandas(), embedding_matrix(table, channels)

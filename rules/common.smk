@@ -1,6 +1,7 @@
 import json
 import os
 import re
+import shlex
 
 from snakemake.exceptions import WorkflowError
 
@@ -36,6 +37,11 @@ def platemap_file(wildcards):
     """Plate map of a plate, or no file."""
     name = PLATES[wildcards.plate].platemap
     return [os.path.join(CONFIG.root, name)] if name else []
+
+
+def platemap_option(wildcards):
+    """Plate map of a plate as a command-line option."""
+    return " ".join(f"--map {shlex.quote(path)}" for path in platemap_file(wildcards))
 
 
 def chunk_count(plate):

@@ -7,7 +7,7 @@ rule platemap:
     params:
         layout=lambda wildcards: PLATES[wildcards.plate].layout,
         batch=lambda wildcards: PLATES[wildcards.plate].batch or wildcards.plate,
-        map=lambda wildcards, input: f"--map {input.platemap!r}" if input.platemap else "",
+        map=platemap_option,
         settings=lambda wildcards: settings("platemap"),
     resources:
         mem_mb=memory(1000),

@@ -58,6 +58,9 @@ def rules_with(*needles):
         ({"segmentation": {"cells_channel": "X"}}, "segmentation.cells_channel: 'X' is not one of channels"),
         ({"channels": ["DNA", "DNA"]}, "channels: DNA is listed twice"),
         ({"channels": []}, "channels: "),
+        ({"plates": []}, "plates: "),
+        ({"plates": ["P1"]}, "plates.0: "),
+        ({"clusters": {"sweep": [1]}}, "clusters.sweep.0: .*greater than or equal to 2"),
         ({"channels": ["DNA/x"]}, "channels.0: "),
         (plate(plate="P_1"), "plates.0.plate: "),
         (plate(layout=97), "layout 97 is none of 6, 12, 24"),
@@ -141,6 +144,10 @@ def test_pixel_size_reaches_only_sections_with_lengths_in_um():
     assert json.loads(after["embedding"])["crop"] == "248 px"
 
 
+def test_a_section_without_keys_has_its_defaults():
+    assert config(segmentation=None) == config()
+
+
 def test_defaults_written_down_and_the_order_of_keys_change_nothing():
     plain = resolved()
     written = {name: model().model_dump() for name, model in SECTIONS.items()}
@@ -189,9 +196,7 @@ def test_settings_survive_the_command_line(section, data):
 
 def test_every_key_and_section_names_its_rules_and_they_exist():
     assert set(RULES) == set(Config.model_fields)
-    assert set(SECTIONS) == {
-        k for k, field in Config.model_fields.items() if issubclass_of(field.annotation, Section)
-    }
+    assert set(SECTIONS) == {k for k, field in Config.model_fields.items() if issubclass_of(field.annotation, Section)}
     assert {rule for names in RULES.values() for rule in names} <= set(rules())
 
 
@@ -220,9 +225,7 @@ def test_a_top_level_key_is_used_by_exactly_the_rules_it_names(key, needles):
 def test_no_rule_passes_a_setting_past_its_section():
     """Only the configuration as a whole (for the report), and what changes resources but no result."""
     allowed = {"channels", "seed", "model_dump_json", "embedding.device", "map.threads", "map.place_all"}
-    used = {
-        match for text in rules().values() for match in re.findall(r"CONFIG\.([a-z_]+(?:\.[a-z_]+)?)", text)
-    }
+    used = {match for text in rules().values() for match in re.findall(r"CONFIG\.([a-z_]+(?:\.[a-z_]+)?)", text)}
     assert used <= allowed
 
 

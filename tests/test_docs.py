@@ -43,9 +43,7 @@ def test_every_key_and_column_has_an_entry_with_a_description():
                 assert f"\n## {key}\n" in page
                 continue
             entry = next(
-                line
-                for line in page.splitlines()
-                if line.startswith(f"| `{key}` ") and field.description in line
+                line for line in page.splitlines() if line.startswith(f"| `{key}` ") and field.description in line
             )
             assert entry.count(" | ") >= 3
     page = tables_page()
@@ -61,6 +59,4 @@ def test_schema_lets_an_editor_accept_what_the_configuration_accepts():
     assert crop["type"] == ["string", "number"]
     assert {"type": "string"} in schema["properties"]["plates"]["anyOf"]
     assert schema["additionalProperties"] is False
-    assert all(
-        schema["$defs"][model.__name__]["additionalProperties"] is False for model in SECTIONS.values()
-    )
+    assert all(schema["$defs"][model.__name__]["additionalProperties"] is False for model in SECTIONS.values())

@@ -22,9 +22,10 @@ from profiling.cells.threshold import (
 )
 
 SMOOTHING = 0.03  # sigma of the image's smoothing as a fraction of the diameter
-SMALLEST, LARGEST = 0.05, 10.0  # default size limits as fractions of the area of the typical disc
+SMALLEST, LARGEST = 0.08, 10.0  # default size limits as fractions of the area of the typical disc
 LARGEST_HOLE = 0.5  # as a fraction of the area of the typical disc
 GUESSED_DIAMETER = 16.0  # px, the scale of smoothing while the diameter is estimated
+SPECK = 20  # px², smaller objects are not counted in the estimate
 ESTIMATION_SIDE = 1024  # px, larger images are reduced for the estimate
 SHRINKAGE = 0.9  # the first outlines, at one threshold for all, are too wide
 
@@ -96,7 +97,7 @@ def estimate_diameter(image, integer=False):
     limit = global_threshold(smooth, level, max(noise, QUANTISATION if integer else 0.0))
     labels = split_objects(fill_voids.fill(smooth > limit), smooth - level, GUESSED_DIAMETER)
     areas = np.bincount(labels.ravel())[1:]
-    areas = np.sort(areas[areas > 0])
+    areas = np.sort(areas[areas >= SPECK])
     if len(areas) == 0:
         return None
     cumulated = np.cumsum(areas)

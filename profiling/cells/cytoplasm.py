@@ -6,12 +6,14 @@ import edt
 import numpy as np
 from skimage.segmentation import watershed
 
-from profiling.cells.threshold import NOISE_MARGIN, QUANTISATION, background_level, blur, otsu, sample
+from profiling.cells.threshold import NOISE_MARGIN, QUANTISATION, background_level, blur
 
 WORKING_DIAMETER = 8  # cells are flooded on an image reduced to about this nucleus diameter in px
 RING = 0.3  # default width of the ring as a fraction of the nucleus' diameter
+RIM = 0.1  # cytoplasm around every nucleus, however dim, as a fraction of the nucleus' diameter
 REACH = 2.5  # no cell extends further from its nucleus than this many nucleus diameters
-SMOOTHING = 0.1  # sigma as a fraction of the nucleus' diameter
+SMOOTHING = 0.07  # sigma as a fraction of the nucleus' diameter
+EDGE_FRACTION = 0.2  # the edge of a cell, relative to the mean signal of the ring around its nucleus
 DISTANCE_WEIGHT = 0.5  # one nucleus diameter weighs as much as this change of log intensity
 
 
@@ -54,9 +56,7 @@ def nearest_nucleus(nuclei):
         px, 0 inside nuclei.
     """
     outside = nuclei == 0
-    _, source = cv2.distanceTransformWithLabels(
-        outside.view(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
-    )
+    _, source = cv2.distanceTransformWithLabels(outside.view(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
     owner = np.zeros(int(source.max()) + 1, np.uint32)
     owner[source[~outside]] = nuclei[~outside]
     return owner[source], edt.edt(outside)
@@ -66,7 +66,8 @@ def flood_cells(nuclei, image, threshold_correction=1.0):
     """Grow cells from nuclei through the foreground of a cytoplasm channel.
 
     A seeded watershed on the darkness of the channel plus the distance from the nuclei: neighbours meet in
-    the dark valley between them if there is one, else half way. This is the compromise of CellProfiler's
+    the dark valley between them if there is one, else half way. Each cell ends where the signal falls below a
+    fraction of that around its own nucleus, so that dim cells beside bright ones keep their extent. This is the compromise of CellProfiler's
     Propagation (Jones, Carpenter & Golland, 2005) with a flood in the place of its shortest paths.
 
     Parameters
@@ -86,49 +87,37 @@ def flood_cells(nuclei, image, threshold_correction=1.0):
         return nuclei.copy()
     diameter = median_diameter(nuclei)
     integer = np.issubdtype(image.dtype, np.integer)
-    image = np.ascontiguousarray(image, np.float32)
-    smooth = blur(image, max(0.05 * diameter, 0.7))
+    smooth = blur(np.ascontiguousarray(image, np.float32), max(SMOOTHING * diameter, 0.7))
     level, noise = background_level(smooth)
-    noise = max(noise, QUANTISATION if integer else 0.0)
-    height = cytoplasm_height(smooth, level, noise) * threshold_correction
-    foreground = smooth > level + height
+    floor = NOISE_MARGIN * max(noise, QUANTISATION if integer else 0.0)
+    signal = smooth - level
+
+    nearest, distance = nearest_nucleus(nuclei)
+    ring = np.where((distance > 0) & (distance <= RING * diameter), nearest, 0)
+    limit = np.maximum(EDGE_FRACTION * mean_by_label(signal, ring, int(nuclei.max())), floor)
+    limit *= threshold_correction
 
     factor = max(1, int(diameter / WORKING_DIAMETER))
     size = -(-image.shape[1] // factor), -(-image.shape[0] // factor)
+    small = cv2.resize(signal, size, interpolation=cv2.INTER_AREA)
     seeds = cv2.resize(nuclei.astype(np.float32), size, interpolation=cv2.INTER_NEAREST)
-    signal = cv2.resize(image, size, interpolation=cv2.INTER_AREA) - level
-    inside = cv2.resize(foreground.astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0
-    diameter /= factor
-    distance = edt.edt(seeds == 0)
-    bright = np.log(np.maximum(blur(signal, max(SMOOTHING * diameter, 0.5)), height / 2))
-    landscape = DISTANCE_WEIGHT * distance / diameter - bright
-    inside = (inside & (distance <= REACH * diameter)) | (seeds > 0)
-    cells = watershed(landscape, seeds.astype(np.int32), mask=inside).astype(np.float32)
-    cells = cv2.resize(cells, image.shape[::-1], interpolation=cv2.INTER_NEAREST)
-    return keep_nucleus_parts(np.where(foreground, cells, 0).astype(np.uint32), nuclei)
+    reach = cv2.resize(distance, size, interpolation=cv2.INTER_NEAREST) / diameter
+    lowest = float(limit[1:].min())
+    inside = ((small > lowest) & (reach <= REACH)) | (seeds > 0)
+    darkness = -np.log(np.maximum(small, max(lowest, 1e-6 * float(small.max()), np.finfo(np.float32).tiny)))
+    cells = watershed(DISTANCE_WEIGHT * reach + darkness, seeds.astype(np.int32), mask=inside)
+    cells = cv2.resize(cells.astype(np.float32), image.shape[::-1], interpolation=cv2.INTER_NEAREST).astype(np.uint32)
+    cells = np.where(signal > limit[cells], cells, 0)
+    rim = (cells == 0) & (distance <= max(RIM * diameter, 1))
+    return keep_nucleus_parts(np.where(rim, nearest, cells), nuclei)
 
 
-def cytoplasm_height(image, level, noise):
-    """Height of the foreground threshold of a cytoplasm channel above its background.
-
-    Otsu's threshold of log intensities, as cytoplasm is dim beside nuclei or brighter cells.
-
-    Parameters
-    ----------
-    image : (H, W) float32
-    level, noise : float
-        From `background_level`.
-
-    Returns
-    -------
-    float
-    """
-    signal = np.maximum(sample(image) - level, 0)
-    offset = 2 * noise if noise > 0 else 1e-3 * float(signal.max())
-    if not signal.max() > NOISE_MARGIN * noise:
-        return max(NOISE_MARGIN * noise, float(np.finfo(np.float32).tiny))
-    logarithmic = np.exp(otsu(np.log(signal + offset))) - offset
-    return float(max(logarithmic, NOISE_MARGIN * noise))
+def mean_by_label(values, labels, count):
+    """Mean of `values` by label: (count + 1,) float64, indexed by label, 0 where a label has no pixel."""
+    pixels = np.flatnonzero(labels)
+    owners = labels.ravel()[pixels]
+    sums = np.bincount(owners, weights=values.ravel()[pixels], minlength=count + 1)
+    return sums / np.maximum(np.bincount(owners, minlength=count + 1), 1)
 
 
 def keep_nucleus_parts(cells, nuclei):

@@ -66,7 +66,7 @@ def classical(
     nucleus_diameter : float or None
         Typical diameter of a nucleus, px; None estimates it for every image.
     min_area, max_area : float or None
-        Limits of a nucleus' area, px²; None: 0.05 and 10 times the area of the typical disc.
+        Limits of a nucleus' area, px²; None: 0.08 and 10 times the area of the typical disc.
     threshold : "adaptive" or "otsu"
         Relative to the local background and foreground, or Otsu's of the whole image.
     threshold_correction : float

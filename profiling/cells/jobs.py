@@ -194,6 +194,11 @@ def read_labels(path, site, compartment="Cells", time=0, z=0):
     with tifffile.TiffFile(path) as file:
         for page in file.pages:
             facts = json.loads(page.description)
-            if (facts["Site"], facts["Time"], facts["Z"], facts["Compartment"]) == (site, time, z, compartment):
+            if (facts["Site"], facts["Time"], facts["Z"], facts["Compartment"]) == (
+                site,
+                time,
+                z,
+                compartment,
+            ):
                 return page.asarray()
     raise KeyError(f"{path} has no page of site {site}, {compartment}")

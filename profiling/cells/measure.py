@@ -48,17 +48,23 @@ def cell_columns(channels):
     """
     columns = [
         ("Metadata_CellID", "int32", "label of the cell in the label images of its site"),
-        ("Nuclei_Location_CenterX", "float32", "column of the nucleus' centroid, px, 0 at the first pixel's centre"),
-        ("Nuclei_Location_CenterY", "float32", "row of the nucleus' centroid, px, 0 at the first pixel's centre"),
+        (
+            "Nuclei_Location_CenterX",
+            "float32",
+            "column of the nucleus' centroid, px, 0 at the first pixel's centre",
+        ),
+        (
+            "Nuclei_Location_CenterY",
+            "float32",
+            "row of the nucleus' centroid, px, 0 at the first pixel's centre",
+        ),
         ("BoundingBoxMinimumX", "int32", "first column of the cell, px"),
         ("BoundingBoxMinimumY", "int32", "first row of the cell, px"),
         ("BoundingBoxMaximumX", "int32", "one past the last column of the cell, px"),
         ("BoundingBoxMaximumY", "int32", "one past the last row of the cell, px"),
     ]
     for compartment, (shapes, _) in COMPARTMENTS.items():
-        columns += [
-            (f"{compartment}_AreaShape_{name}", "float32", f"{compartment}: {SHAPES[name]}") for name in shapes
-        ]
+        columns += [(f"{compartment}_AreaShape_{name}", "float32", f"{compartment}: {SHAPES[name]}") for name in shapes]
     for compartment, (_, intensities) in COMPARTMENTS.items():
         columns += [
             (f"{compartment}_Intensity_{name}_{channel}", "float32", f"{compartment}: {INTENSITIES[name]}")

@@ -6,7 +6,7 @@ CellProfiler takes them from scikit-image's `regionprops`; the values here agree
 import cv2
 import numpy as np
 
-from profiling.cells.regions import bounding_boxes, segment_max, segment_mean, segment_min, segment_sum
+from profiling.cells.regions import bounding_boxes, segment_mean
 
 # Weights of a border pixel by its border neighbours: 1 + 2·(edge neighbours) + 10·(corner
 # neighbours). Benkrid & Crookes, "Design and FPGA implementation of a perimeter estimator", 2000; the same

@@ -3,8 +3,11 @@
 import cv2
 import numpy as np
 
+LOCAL_FRACTION = 0.4
+GLOBAL_FACTOR = 1.0
+BACKGROUND_SCALE = 1.5
 EDGE_FRACTION = 0.4  # height of an object's edge between local background and local foreground
-NOISE_MARGIN = 5.0  # foreground lies at least this many noise deviations above the background
+NOISE_MARGIN = 6.0  # foreground lies at least this many noise deviations above the background
 QUANTISATION = 0.3  # standard deviation of rounding to integers, 1 / sqrt(12)
 SAMPLE_SIDE = 300  # statistics use a grid of about this many rows and columns
 
@@ -23,8 +26,9 @@ def sample(image):
 def background_level(image):
     """Level and noise of the background.
 
-    The level is the middle of the densest fifth of the pixels (a half-sample mode); the noise is the
-    1.4826-fold median distance of the pixels below it, so that objects above do not count, however many.
+    The level is the mean of the densest fifth of the pixels that lies in the darker half; the noise is the
+    1.4826-fold median distance of the pixels below it, so that objects above do not count. A fifth of the
+    field must be background.
 
     Parameters
     ----------
@@ -37,7 +41,8 @@ def background_level(image):
     """
     values = np.sort(sample(image))
     window = max(len(values) // 5, 1)
-    start = int(np.argmin(values[window:] - values[:-window])) if len(values) > 1 else 0
+    starts = max(len(values) // 2 - window, 1)
+    start = int(np.argmin(values[window:][:starts] - values[:starts])) if len(values) > 1 else 0
     level = float(values[start : start + window].mean())
     below = values[values <= level]
     return level, 1.4826 * float(np.median(level - below)) if len(below) else 0.0
@@ -135,13 +140,12 @@ def foreground(image, diameter, method, correction, integer):
     if method == "otsu":
         height = max(otsu(sample(image)) - level, 0.0) * correction
         return image > level + max(height, NOISE_MARGIN * noise), image - level
-    mask = image > level + max((first - level) * correction, NOISE_MARGIN * noise)
+    mask = image > level + max((first - level) * correction * GLOBAL_FACTOR, NOISE_MARGIN * noise)
     if not mask.any():
         return mask, image - level
     margin = 2 * max(1, round(0.1 * diameter)) + 1
     near = cv2.dilate(mask.view(np.uint8), np.ones((margin, margin), np.uint8))
-    background = masked_mean(image, near == 0, 1.5 * diameter, level)
+    background = masked_mean(image, near == 0, BACKGROUND_SCALE * diameter, level)
     signal = image - background
     local = masked_mean(signal, mask, diameter, first - level)
-    return signal > np.maximum(EDGE_FRACTION * correction * local, NOISE_MARGIN * noise), signal
-
+    return signal > np.maximum(LOCAL_FRACTION * correction * local, NOISE_MARGIN * noise), signal

@@ -51,9 +51,7 @@ def _stain(population, cells, nuclear_depth, fibres, rng):
     nucleoli = 1 - 0.45 * of("nucleoli") * np.clip(2 * (blobs - 1.1), 0, 1) * (nuclear_depth > 2)
     rounding = np.clip(0.72 + 0.06 * nuclear_depth, 0, 1)  # a nucleus is a lens, dimmer at its rim
     stain = each(population["Stain"] * population["Cycle"] ** 0.44)
-    dna = nuclear * of("dna") * stain * np.clip(grain, 0.25, None) * nucleoli * rounding + 14 * thickness * (
-        cells > 0
-    )
+    dna = nuclear * of("dna") * stain * np.clip(grain, 0.25, None) * nucleoli * rounding + 14 * thickness * (cells > 0)
 
     cortex = np.exp(-((inside - 1.5) ** 2) / (2 * 1.6**2)) * np.clip(0.75 + 0.35 * blobs, 0.15, None)
     spots = np.clip(clumps + 0.35 * fine - 1.35, 0, 1.6)

@@ -37,11 +37,7 @@ def _control_wells(rows, columns, plate_index):
     """Wells of the negative and positive controls, each half in the outer and half in the inner columns."""
 
     def snake(of_columns):
-        return [
-            well_name(r if i % 2 == 0 else rows - 1 - r, c)
-            for i, c in enumerate(of_columns)
-            for r in range(rows)
-        ]
+        return [well_name(r if i % 2 == 0 else rows - 1 - r, c) for i, c in enumerate(of_columns) for r in range(rows)]
 
     negative, positive = [], []
     n_negative, n_positive = max(2, rows * columns // 6), max(1, rows * columns // 12)

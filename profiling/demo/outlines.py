@@ -22,9 +22,7 @@ def _depth(dy, dx, radius, aspect, angle, wobble, rng):
     turns = np.linspace(0, 2 * np.pi, 720, dtype=np.float32)
     reach = np.full(720, radius, np.float32)
     for order, amplitude in enumerate(wobble, start=2):
-        reach += (
-            radius * amplitude * rng.uniform(0.4, 1.2) * np.cos(order * turns + rng.uniform(0, 2 * np.pi))
-        )
+        reach += radius * amplitude * rng.uniform(0.4, 1.2) * np.cos(order * turns + rng.uniform(0, 2 * np.pi))
     return 1 - distance / reach[(theta * (719 / (2 * np.pi))).astype(np.int32)]
 
 
@@ -33,10 +31,7 @@ def _nuclei(cell, rng):
     radius, angle = cell.NucleusRadius, cell.Angle
     if cell.Phenotype == "multinucleate":
         count = rng.integers(2, 5)
-        turns = (
-            rng.uniform(0, 2 * np.pi)
-            + 2 * np.pi * (np.arange(count) + rng.uniform(-0.12, 0.12, count)) / count
-        )
+        turns = rng.uniform(0, 2 * np.pi) + 2 * np.pi * (np.arange(count) + rng.uniform(-0.12, 0.12, count)) / count
         away = radius * (1.12 if count == 2 else 1.3) * rng.uniform(0.92, 1.1, count)
         sizes = radius * rng.uniform(0.8, 1.1, count)
         return [
@@ -51,19 +46,10 @@ def _nuclei(cell, rng):
     if cell.Phenotype == "mitotic":
         turn = rng.uniform(0, np.pi)
         if rng.uniform() < 0.6:  # prometaphase: a rosette of chromosomes
-            return [
-                (
-                    0,
-                    0,
-                    rng.uniform(8.0, 9.0),
-                    rng.uniform(1.1, 1.5),
-                    turn,
-                    (0.03, 0.04, 0.04, 0.04, 0.04, 0.03, 0.03, 0.03),
-                )
-            ]
-        return [
-            (0, 0, rng.uniform(6.8, 7.6), rng.uniform(2.2, 2.9), turn, (0.0, 0.02, 0.02, 0.03, 0.03, 0.03))
-        ]  # metaphase
+            arms = (0.03, 0.04, 0.04, 0.04, 0.04, 0.03, 0.03, 0.03)
+            return [(0, 0, rng.uniform(8.0, 9.0), rng.uniform(1.1, 1.5), turn, arms)]
+        arms = (0.0, 0.02, 0.02, 0.03, 0.03, 0.03)  # metaphase: the plate from its side
+        return [(0, 0, rng.uniform(6.8, 7.6), rng.uniform(2.2, 2.9), turn, arms)]
     return [(0, 0, radius, rng.uniform(1.15, 1.6), angle, (0.04, 0.04, 0.02))]
 
 
@@ -128,7 +114,7 @@ def outline_cells(population, extent, rng):
         )
         nucleus = np.max(
             [
-                size * _depth(dy - float(oy), dx - float(ox), size, *form, rng)
+                float(size) * _depth(dy - float(oy), dx - float(ox), size, *form, rng)
                 for oy, ox, size, *form in _nuclei(cell, rng)
             ],
             axis=0,

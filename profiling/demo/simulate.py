@@ -132,9 +132,7 @@ def _write_well(folder, well, optics, seed, problems, sites, size):
 def _field(well, optics, factors, kinds, size, rng):
     """Images of a field, its label images and its cells (none where the field is blank)."""
     extent = size + 2 * PAD
-    light, cells, nuclei, population = paint_field(
-        extent, well.phenotype, well.penetrance, well.survival, rng
-    )
+    light, cells, nuclei, population = paint_field(extent, well.phenotype, well.penetrance, well.survival, rng)
     if "blank" in kinds:
         light, cells, nuclei = np.zeros_like(light), np.zeros_like(cells), np.zeros_like(nuclei)
     defocus = DEFOCUS_SIGMA if "out_of_focus" in kinds else 0.0

@@ -179,7 +179,7 @@ def _load_file(network, path):
             values = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         raise BackboneError(f"{path}: not a weights file that loads without running code ({error})") from None
-    values = values.get("state_dict", values)
+    values = values.get("state_dict", values) if isinstance(values, dict) else {}
     values = {key.removeprefix("module."): value for key, value in values.items()}
     own = network.state_dict()
     if missing := [key for key in own if key not in values]:
@@ -187,6 +187,8 @@ def _load_file(network, path):
             f"{path}: {len(missing)} tensors of the network are not in the file, the first is {missing[0]}; "
             "is it the weights of another model?"
         )
+    if wrong := [key for key in own if getattr(values[key], "shape", None) != own[key].shape]:
+        raise BackboneError(f"{path}: tensor {wrong[0]} has another shape than in the network; is it another model?")
     network.load_state_dict({key: values[key] for key in own})
 
 

@@ -1,5 +1,6 @@
 """The compute engine: crops in, pooled features out."""
 
+import ctypes
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,7 +23,7 @@ def load_embedder(
     weights=None,
     layers=None,
     pooling="mean+std",
-    batch_size=256,
+    batch_size=None,
 ):
     """A network that turns crops into embeddings.
 
@@ -47,6 +48,8 @@ def load_embedder(
     loaded = load_backbone(backbone, weights=weights, layers=layers)
     device = choose_device(device)
     network = loaded.network.to(device=device, memory_format=torch.channels_last)
+    keep_freed_memory()
+    batch_size = batch_size or (64 if device.type == "cpu" else 512)
     if precision == "bf16":
         network = network.to(torch.bfloat16)
     return Embedder(loaded, network, device, precision == "bf16", composite, pooling, batch_size)
@@ -106,6 +109,19 @@ class Embedder:
         batch = ((batch - mean) / std).contiguous(memory_format=torch.channels_last)
         outputs = run_layers(self.network, batch.bfloat16() if self.half else batch, self.backbone.layers)
         return torch.cat([pool(output.float(), self.pooling) for output in outputs], dim=1).cpu().numpy()
+
+
+def keep_freed_memory():
+    """Let the C library keep the memory it frees, where it is glibc.
+
+    A network frees and takes the same large buffers in every pass; giving them back to the system each time costs
+    a single-threaded CPU pass up to half of its speed in page faults.
+    """
+    library = ctypes.CDLL(None)
+    if hasattr(library, "mallopt"):
+        trim_threshold, mmap_threshold = -1, -3
+        library.mallopt(mmap_threshold, 1 << 30)
+        library.mallopt(trim_threshold, (1 << 31) - 1)
 
 
 def run_layers(network, batch, layers):

@@ -35,8 +35,16 @@ def flag_images(quality, settings):
     found = [
         ("lost", lost, quality["Reason"]),
         ("blank", blank, "contrast " + quality["Contrast"].round(2).astype("str")),
-        ("out of focus", blurred, "focus " + focus.round(2).astype("str") + " below " + limit.round(2).astype("str")),
-        ("saturated", saturated, (quality["SaturatedFraction"] * 100).round(2).astype("str") + " % saturated"),
+        (
+            "out of focus",
+            blurred,
+            "focus " + focus.round(2).astype("str") + " below " + limit.round(2).astype("str"),
+        ),
+        (
+            "saturated",
+            saturated,
+            (quality["SaturatedFraction"] * 100).round(2).astype("str") + " % saturated",
+        ),
         ("duplicate", twins.notna(), "same pixels as " + twins.fillna("")),
     ]
     flags = quality[KEY].copy()

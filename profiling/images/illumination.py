@@ -1,4 +1,4 @@
-"""Illumination of one plate and channel: the flat field, its correction, and intensity limits for the networks."""
+"""Illumination of one plate and channel: flat field, correction, intensity limits for the networks."""
 
 import json
 import os
@@ -29,17 +29,17 @@ class Flatfield(NamedTuple):
 def fit_illumination(fields, dark="auto", minimum_fields=24, comfortable=250):
     """Estimate the flat field of one plate and channel from its raw fields.
 
-    A low-order polynomial surface is fitted in log space to all fields at once, each with a brightness of its own,
-    by asymmetric least squares (so that background counts for more than cells) with Cauchy weights (so that debris,
-    saturated and blurred fields count for little). Each field is read once and shrunk.
+    A low-order polynomial surface is fitted in log space to all fields at once, each with a brightness of its
+    own, by asymmetric least squares (so that background counts for more than cells) with Cauchy weights (so
+    that debris, saturated and blurred fields count for little). Each field is read once and shrunk.
 
     Parameters
     ----------
     fields : iterable of (H, W) ndarray
         Raw images. Fields of another shape than the majority are left out.
     dark : float or "auto"
-        Camera offset in pixel values. Give it where it is known, usually about 100: from images alone it cannot be
-        told well. "auto" estimates it from `comfortable` fields on and takes 0 below, which corrects too little;
+        Camera offset in pixel values. Give it where it is known, usually about 100: images tell it badly.
+        "auto" estimates it from `comfortable` fields on and takes 0 below, which corrects too little, while
         too large an offset would correct too much.
     minimum_fields : int
         With fewer fields there is no correction.
@@ -50,7 +50,7 @@ def fit_illumination(fields, dark="auto", minimum_fields=24, comfortable=250):
     -------
     Flatfield
         ``flat`` is scaled so that its 2nd percentile is 1 and clipped below at 1, as CellProfiler's
-        CorrectIlluminationCalculate does; all ones without a correction, and (1, 1) if there is no field at all.
+        CorrectIlluminationCalculate does; all ones without a correction, and (1, 1) if there is no field.
     """
     shrunk, shape, skipped = _collect(fields)
     notes = [f"{skipped} fields of another shape left out"] if skipped else []
@@ -177,7 +177,7 @@ def read_flatfield(path):
 
 
 def _collect(fields):
-    """Shrink every field; the stack of the most frequent shape, that shape, and how many others there were."""
+    """Shrink every field; the stack of the most frequent shape, that shape, and the number of others."""
     by_shape = defaultdict(list)
     for field in fields:
         ratio = min(1, SHRUNK_SIDE / max(field.shape))
@@ -192,8 +192,8 @@ def _collect(fields):
 def _estimate_dark(shrunk):
     """Camera offset from fields over which background and cells vary.
 
-    The lower quartile of each pixel over all fields, and the distance from it to the mean, both follow illumination;
-    only the quartile has the offset, so it is the quartile where the distance would be zero.
+    The lower quartile of each pixel over all fields, and the distance from it to the mean, both follow
+    illumination; only the quartile has the offset, so it is the quartile where the distance would be zero.
     """
     quartile = np.quantile(shrunk, 0.25, axis=0)
     spread = shrunk.mean(axis=0) - quartile
@@ -204,7 +204,7 @@ def _estimate_dark(shrunk):
 
 
 def _fit_surface(log_signal):
-    """Polynomial surface of the fields' common shape; of degree 4 only if two halves of the fields agree on it.
+    """Polynomial surface common to the fields, of degree 4 only if two halves of them agree on it.
 
     Where cells are crowded, the finer terms follow cells instead of light.
     """

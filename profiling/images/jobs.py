@@ -6,7 +6,14 @@ import numpy as np
 import pandas as pd
 
 from profiling.images.fields import chunk_images, read_flatfields
-from profiling.images.illumination import correct, fit_illumination, intensity_limits, read_flatfield, write_flatfield
+from profiling.images.flags import flag_images
+from profiling.images.illumination import (
+    correct,
+    fit_illumination,
+    intensity_limits,
+    read_flatfield,
+    write_flatfield,
+)
 from profiling.images.quality import measure_quality, quality_columns
 from profiling.images.read import ImageError, read_image
 from profiling.parallel import map_ahead
@@ -34,6 +41,14 @@ def quality(images, folder, wells, settings, out, threads=1):
     done = list(track(map_ahead(work, rows.itertuples(), threads), len(rows), "images"))
     table = pd.DataFrame(done, columns=[*KEY, *(name for name, _, _ in quality_columns()), "Status", "Reason"])
     write_table(out, "quality", table, settings=settings.changed())
+
+
+def flag(quality, settings, out):
+    """Write the flags table of a plate from its quality table."""
+    flags = flag_images(read_table(quality, "quality"), settings)
+    write_table(out, "flags", flags, settings=settings.changed())
+    for name, count in flags["Flags"].value_counts().items():
+        log.info("%d images: %s", count, name)
 
 
 def illumination(images, folder, channels, settings, out, threads=1):

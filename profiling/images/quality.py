@@ -1,4 +1,4 @@
-"""Measurements of image quality on raw images: focus, saturation, background, noise, blank and duplicate fields.
+"""Measurements of the quality of raw images: focus, saturation, background, noise, duplicates.
 
 Everything is measured and nothing judged here: limits are applied when features are made.
 """
@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 import scipy.fft
 
-# Spatial frequencies in cycles per pixel. Chosen on fields of BBBC006 in and out of focus, and on blurred fields
-# of BBBC013 and the 2018 Data Science Bowl (benchmarks/focus.py).
+# Spatial frequencies in cycles per pixel, chosen on fields of BBBC006 in and out of focus and on blurred ones
+# of BBBC013 and of the 2018 Data Science Bowl (benchmarks/focus.py).
 LOW_BAND, MID_BAND, NOISE_BAND = (0.01, 0.05), (0.08, 0.20), (0.40, 0.50)
 MID_POWER_FLOOR = 0.1  # of the noise power: mid frequencies below it cannot be told from noise
 SMALLEST_FIELD = 64  # pixels a side: below, the low band holds too few coefficients
@@ -21,12 +21,12 @@ COLUMNS = [
     (
         "PowerLogLogSlope",
         "float64",
-        "slope of log power against log radius (CellProfiler); higher is sharper",
+        "slope of log power against log radius (CellProfiler)",
     ),
     (
         "SaturatedFraction",
         "float64",
-        "share of pixels at or above the largest value of the effective bit depth",
+        "share of pixels at or above the largest value of the bit depth",
     ),
     ("Minimum", "float64", "smallest pixel value"),
     ("Percentile_1", "float64", "1st percentile of pixel values"),
@@ -38,7 +38,7 @@ COLUMNS = [
     (
         "Background",
         "float64",
-        "mode of pixel values: middle of the narrowest interval with a tenth of them",
+        "mode: middle of the narrowest interval with a tenth of all pixels",
     ),
     ("Noise", "float64", "standard deviation of pixel noise, robust against structure (Immerkaer)"),
     ("Contrast", "float64", "(Percentile_999 - Median) / Noise; a blank field has about 3"),
@@ -71,9 +71,9 @@ def measure_quality(image, bit_depth):
     -------
     dict
         The columns of `quality_columns`. Percentiles are observed values (inverse of the cumulative
-        distribution). ``FocusScore`` and ``PowerLogLogSlope`` are NaN where there is nothing to judge: see there.
-        All else is finite; a constant image has ``Noise`` and ``Contrast`` 0, an image narrower than 3 pixels
-        ``Noise`` 0.
+        distribution). ``FocusScore`` and ``PowerLogLogSlope`` are NaN where there is nothing to judge: see
+        there. All else is finite; a constant image has ``Noise`` and ``Contrast`` 0, an image narrower than 3
+        pixels ``Noise`` 0.
     """
     values = _sorted(image)
     percentile_1, median, percentile_99, percentile_999 = _percentiles(values, [1, 50, 99, 99.9])
@@ -99,10 +99,10 @@ def measure_quality(image, bit_depth):
 def focus_score(image):
     """Sharpness of an image: log10 ratio of its power at mid to low spatial frequencies.
 
-    Defocus removes fine detail first. Power of white noise, measured at the highest frequencies, is subtracted
-    from both, since noise alone would pass for detail. The cosine transform mirrors the image at its borders, so
-    no window hides cells there. The ratio does not depend on intensity scale and offset; it does depend on
-    what is imaged and at what magnification: compare fields of one channel.
+    Defocus removes fine detail first. The power of white noise, measured at the highest frequencies, is
+    subtracted from both, since noise alone would pass for detail. The cosine transform mirrors the image at
+    its borders, so that no window hides cells there. The ratio does not depend on intensity scale and offset;
+    it does depend on what is imaged and at what magnification: compare fields of one channel.
 
     Parameters
     ----------
@@ -111,8 +111,8 @@ def focus_score(image):
     Returns
     -------
     float
-        Higher is sharper, about -4.5 (nothing but noise at mid frequencies) to -1. NaN where there is no structure
-        to judge: blank or constant images and images smaller than 64 pixels.
+        Higher is sharper, about -5 (nothing but noise at mid frequencies) to -1. NaN where there is no
+        structure to judge: blank or constant images and images smaller than 64 pixels.
     """
     if min(image.shape) < SMALLEST_FIELD:
         return float("nan")
@@ -135,10 +135,10 @@ def _band_power(power, band):
 
 
 def power_log_log_slope(image):
-    """Slope of log power against log radius of the spectrum, as CellProfiler's MeasureImageQuality defines it.
+    """Slope of log power against log radius of the spectrum, as in CellProfiler's MeasureImageQuality.
 
-    Power is summed over rings one wide, from the second to an eighth of the shorter side; corners that stand for
-    negative frequencies are numbered from 0, as in centrosome.radial_power_spectrum.
+    Power is summed over rings one wide, from the second to an eighth of the shorter side; negative
+    frequencies are numbered from 0, as in centrosome.radial_power_spectrum.
 
     Parameters
     ----------
@@ -170,8 +170,8 @@ def power_log_log_slope(image):
 def noise_sigma(image):
     """Standard deviation of pixel noise.
 
-    A difference of two Laplacians cancels smooth structure (Immerkaer 1996, doi:10.1006/cviu.1996.0060); the median
-    of its absolute values, instead of the mean, leaves out edges of cells.
+    A difference of two Laplacians cancels smooth structure (Immerkaer 1996, doi:10.1006/cviu.1996.0060); the
+    median of its absolute values, instead of the mean, leaves out edges of cells.
 
     Parameters
     ----------

@@ -1,5 +1,6 @@
 """Decoding of one plane of one image file, with an error for people when it cannot be done."""
 
+from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
@@ -8,9 +9,11 @@ import tifffile
 from PIL import Image
 
 TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-PNG_MAGIC, PNG_END = b"\x89PNG", b"IEND"
-JPEG_MAGIC, JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
+PNG_MAGIC = b"\x89PNG"
+JPEG_MAGIC = b"\xff\xd8\xff"
+LAST_BYTES = {"PNG": b"IEND", "JPEG": b"\xff\xd9"}
 PILLOW_DTYPES = {"1": "uint8", "L": "uint8", "I;16": "uint16", "I;16B": "uint16", "I": "uint16"}
+EXPORT_GREY = "export each channel as a greyscale image of its own"
 COPY_AGAIN = "copy it again from the instrument, or exclude its well"
 
 
@@ -58,7 +61,7 @@ def read_header(path):
     Returns
     -------
     dict
-        ``width``, ``height`` (int, pixels), ``dtype`` (str, as `read_image` would return) and ``pages`` (int).
+        ``width``, ``height`` (int, pixels), ``dtype`` (str, of `read_image`) and ``pages`` (int).
 
     Raises
     ------
@@ -68,11 +71,11 @@ def read_header(path):
     """
     path = Path(path)
     if _kind(path) == "TIFF":
-        with _open_tiff(path) as tiff:
-            pages = [_checked_page(tiff, path, page) for page in range(_page_count(tiff, path))]
+        with _damage_reported(path), tifffile.TiffFile(path) as tiff:
+            pages = [_checked_page(tiff, path, index) for index in range(len(tiff.pages))]
             height, width = pages[0].shape
-            dtype = pages[0].dtype
-        return {"width": width, "height": height, "dtype": _dtype_name(dtype), "pages": len(pages)}
+            dtype = np.dtype(np.uint8) if pages[0].dtype.kind == "b" else pages[0].dtype
+        return {"width": width, "height": height, "dtype": dtype.name, "pages": len(pages)}
     with _open_picture(path) as picture:
         width, height = picture.size
         dtype = PILLOW_DTYPES[picture.mode]
@@ -103,77 +106,54 @@ def _damaged(path, detail):
     return ImageError(f"{path}: truncated or damaged ({detail}); {COPY_AGAIN}")
 
 
-def _require_grey(path, shape):
-    if len(shape) == 3 and shape[-1] in (3, 4):
-        raise ImageError(
-            f"{path}: a colour image {shape}; export each channel as a greyscale image of its own"
-        )
-    if len(shape) != 2 or 0 in shape:
-        raise ImageError(f"{path}: not a 2-D image, its shape is {shape}; export one plane a page")
-
-
-def _dtype_name(dtype):
-    return "uint8" if dtype == bool else np.dtype(dtype).newbyteorder("=").name
-
-
-def _open_tiff(path):
+@contextmanager
+def _damage_reported(path):
+    """Turn whatever a decoder raises on a damaged file, which may be nearly anything, into an ImageError."""
     try:
-        return tifffile.TiffFile(path)
-    except MemoryError:
+        yield
+    except (ImageError, MemoryError):
         raise
-    except Exception as error:  # tifffile raises nearly anything on damaged headers
-        raise _damaged(path, error) from error
-
-
-def _page_count(tiff, path):
-    try:
-        return len(tiff.pages)
     except Exception as error:
         raise _damaged(path, error) from error
+
+
+def _require_grey(path, shape):
+    if len(shape) == 3 and shape[-1] in (3, 4):
+        raise ImageError(f"{path}: a colour image {shape}; {EXPORT_GREY}")
+    if len(shape) != 2 or 0 in shape:
+        raise ImageError(f"{path}: not a 2-D image, its shape is {shape}; export one plane a page")
 
 
 def _checked_page(tiff, path, index):
     """Page ``index`` once it is known to be greyscale and to lie in the file whole."""
     try:
         page = tiff.pages[index]
-        shape, dtype = page.shape, page.dtype
-        offsets, counts = np.asarray(page.dataoffsets), np.asarray(page.databytecounts)
-        segments = int(np.prod(page.chunked))
     except IndexError:
-        count = _page_count(tiff, path)
-        raise ImageError(
-            f"{path}: has no page {index}, it has {count} from 0; check the image table"
-        ) from None
-    except MemoryError:
-        raise
-    except Exception as error:
-        raise _damaged(path, error) from error
+        raise ImageError(f"{path}: has no page {index} but {len(tiff.pages)} from 0; check the image table") from None
+    shape, dtype = page.shape, page.dtype
+    offsets, counts = np.asarray(page.dataoffsets), np.asarray(page.databytecounts)
+    segments = int(np.prod(page.chunked))
     _require_grey(path, shape)
     if dtype is None or dtype.kind not in "buif":
         raise ImageError(f"{path}: pixels of an unsupported type ({dtype}); export integers or floats")
     # tifffile fills missing segments with zeros, which would pass for a dark field
     if len(offsets) != segments or len(counts) != segments or (counts == 0).any() or (offsets == 0).any():
         raise _damaged(path, "strips of pixels are missing")
-    if (offsets + counts).max() > tiff.filehandle.size:
-        raise _damaged(
-            path, f"pixels end at byte {(offsets + counts).max()}, the file at {tiff.filehandle.size}"
-        )
-    if page.compression == 1 and counts.sum() < page.nbytes:
-        raise _damaged(path, f"{counts.sum()} bytes of pixels instead of {page.nbytes}")
+    end, size = (offsets + counts).max(), tiff.filehandle.size
+    if end > size:
+        raise _damaged(path, f"pixels end at byte {end}, the file at byte {size}")
+    needed = shape[0] * -(-shape[1] * page.bitspersample // 8)  # rows of packed pixels end on whole bytes
+    if page.compression == tifffile.COMPRESSION.NONE and counts.sum() < needed:
+        raise _damaged(path, f"{counts.sum()} bytes of pixels instead of {needed}")
     return page
 
 
 def _read_tiff(path, index):
-    with _open_tiff(path) as tiff:
+    with _damage_reported(path), tifffile.TiffFile(path) as tiff:
         page = _checked_page(tiff, path, index)
         image = _decode_lzw(path, page) if index == 0 else None
         if image is None:
-            try:
-                image = page.asarray(maxworkers=1)
-            except MemoryError:
-                raise
-            except Exception as error:
-                raise _damaged(path, error) from error
+            image = page.asarray(maxworkers=1)
     _require_grey(path, image.shape)
     if image.dtype == bool:
         return image.view(np.uint8)
@@ -181,7 +161,7 @@ def _read_tiff(path, index):
 
 
 def _decode_lzw(path, page):
-    """First page of a plain LZW TIFF by OpenCV, twice as fast as imagecodecs; None where it does not serve."""
+    """First page of a plain LZW TIFF by OpenCV, faster than imagecodecs; None where it cannot."""
     plain = (
         page.compression == tifffile.COMPRESSION.LZW
         and page.photometric == tifffile.PHOTOMETRIC.MINISBLACK
@@ -196,21 +176,18 @@ def _decode_lzw(path, page):
 
 
 def _open_picture(path):
-    """Open a PNG or JPEG with Pillow (which decodes nothing yet) and check that it is grey and complete."""
+    """Open a PNG or JPEG, decoding nothing yet, and check that it is complete and grey."""
     with path.open("rb") as file:
         file.seek(max(0, path.stat().st_size - 1024))
         tail = file.read()
-    if PNG_END not in tail and JPEG_END not in tail:
-        raise _damaged(path, "its end is missing")
-    try:
+    with _damage_reported(path):
         picture = Image.open(path)
-    except Exception as error:
-        raise _damaged(path, error) from error
+    if LAST_BYTES[picture.format] not in tail:
+        picture.close()
+        raise _damaged(path, "its end is missing")
     if picture.mode not in PILLOW_DTYPES:
         picture.close()
-        raise ImageError(
-            f"{path}: a colour image ({picture.mode}); export each channel as a greyscale image of its own"
-        )
+        raise ImageError(f"{path}: a colour image ({picture.mode}); {EXPORT_GREY}")
     return picture
 
 

@@ -10,9 +10,9 @@ from profiling.phenotypes.normalise import require_finite
 from profiling.phenotypes.reduce import fit_pca, moments, transform
 
 SMALLEST = 8  # below this t-SNE has no neighbourhoods to speak of
-EXACT_NEIGHBOURS = 50_000  # cells up to which exact neighbours cost less than the layout
+EXACT_NEIGHBOURS = 50_000  # approximate (Annoy) above
 INTERPOLATE_FROM = 5_000  # measured: Barnes-Hut is faster below, FFT interpolation above
-MULTISCALE_FROM = 10_000
+MULTISCALE_FROM = 50_000
 EXAGGERATE_FROM = 100_000
 
 
@@ -21,7 +21,7 @@ def fit_map(x, perplexity=30.0, seed=0, threads=1, iterations=500, exaggeration=
 
     Choices for faithful global structure follow Kobak & Berens, Nat. Commun. 2019: the first two
     principal components scaled to a standard deviation of 1e-4 as the start, affinities of two scales
-    from 10,000 cells on, and late exaggeration 4 from 100,000 cells on. The learning rate is
+    from 50,000 cells on, and late exaggeration 4 from 100,000 cells on. The learning rate is
     n / exaggeration (Belkina et al., Nat. Commun. 2019).
 
     Parameters

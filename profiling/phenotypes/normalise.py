@@ -157,9 +157,7 @@ def sphering(controls, regularisation):
     variance = np.maximum(variance, 0)
     flat = int((variance <= variance.max() * d * np.finfo(float).eps).sum())
     if regularisation == 0 and flat:
-        raise ValueError(
-            f"{n} controls leave {flat} of {d} dimensions without variance: reduce first or raise λ"
-        )
+        raise ValueError(f"{n} controls leave {flat} of {d} dimensions without variance: reduce first or raise λ")
     if n <= d:
         warnings.warn(
             f"sphering on {n} controls in {d} dimensions stretches {flat} of them by "

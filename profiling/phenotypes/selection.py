@@ -47,12 +47,7 @@ def select_cells(cells, flags, wells, settings, nuclei_channel):
     table["Flags"] = kept
     chosen = embedded & excluded.isna()
     lost = table.loc[embedded & excluded.notna(), WELL_KEY + ["Metadata_Site"]].assign(Reason=excluded)
-    left_out = (
-        lost.groupby([*WELL_KEY, "Metadata_Site", "Reason"], dropna=False)
-        .size()
-        .rename("Cells")
-        .reset_index()
-    )
+    left_out = lost.groupby([*WELL_KEY, "Metadata_Site", "Reason"], dropna=False).size().rename("Cells").reset_index()
     known = wells.drop(columns=["Imaged", "Mapped"])
     selected = table[chosen].merge(known, how="left", on=WELL_KEY, validate="many_to_one")
     return selected.sort_values(CELL_KEY, ignore_index=True), left_out

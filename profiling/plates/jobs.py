@@ -1,6 +1,5 @@
 """Listing a plate's images and reading its plate map."""
 
-import pandas as pd
 import yaml
 
 from profiling.config import load_config
@@ -58,5 +57,9 @@ def rescan(configfile, results, plates, read_header):
             log.info("plate %s: unchanged", name)
             continue
         path.unlink()
-        same = len(pd.merge(new, old, how="inner"))
-        log.info("plate %s: %d images changed; start the workflow to bring its results up to date", name, len(new) - same)
+        same = len(new.merge(old, how="inner"))
+        log.info(
+            "plate %s: %d images changed; start the workflow to bring its results up to date",
+            name,
+            len(new) - same,
+        )

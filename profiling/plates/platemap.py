@@ -11,7 +11,14 @@ ROLES = ("negative_control", "positive_control", "treatment", "empty")
 NAMES = {
     "well": ("well", "metadata_well", "well_position", "well_id", "wellid"),
     "plate": ("plate", "metadata_plate", "plate_id", "barcode", "assay_plate_barcode"),
-    "compound": ("compound", "metadata_compound", "compound_name", "broad_sample", "treatment", "perturbation"),
+    "compound": (
+        "compound",
+        "metadata_compound",
+        "compound_name",
+        "broad_sample",
+        "treatment",
+        "perturbation",
+    ),
     "concentration": ("concentration", "metadata_concentration", "dose", "conc", "mmoles_per_liter"),
     "unit": ("unit", "metadata_unit", "units", "dose_unit", "concentration_unit"),
     "role": ("role", "metadata_role", "control_type", "pert_type", "type"),
@@ -54,8 +61,11 @@ def read_platemap(path, plate, layout, settings):
     """
     path = Path(path)
     separator = "\t" if path.suffix in (".tsv", ".txt") else ","
-    table = pd.read_csv(path, sep=separator, dtype="str", encoding="utf-8-sig", keep_default_na=False)
-    table.insert(0, "row", range(2, len(table) + 2))
+    try:
+        table = pd.read_csv(path, sep=separator, dtype="str", encoding="utf-8-sig", keep_default_na=False)
+    except (OSError, ValueError) as error:
+        raise ProfilingError(f"{path}: not a plate map in CSV or TSV ({error})") from None
+    table.index += 2  # the row in the file, for messages
     columns = _columns(path, table, settings)
     if "plate" in columns:
         rows = table[table[columns["plate"]].str.strip().eq(plate)]
@@ -65,12 +75,12 @@ def read_platemap(path, plate, layout, settings):
                 "correct the plate's name or its plate map"
             )
         table = rows
-    wells = [_well(path, row, text, layout) for row, text in zip(table["row"], table[columns["well"]], strict=True)]
+    wells = [_well(path, row, text, layout) for row, text in table[columns["well"]].items()]
     table = table.assign(Metadata_Well=wells)
     twice = table[table["Metadata_Well"].duplicated(keep=False)]
     if len(twice):
         well = twice["Metadata_Well"].iloc[0]
-        lines = ", ".join(map(str, twice.loc[twice["Metadata_Well"].eq(well), "row"]))
+        lines = ", ".join(map(str, twice.index[twice["Metadata_Well"].eq(well)]))
         raise ProfilingError(f"{path}: well {well} stands twice (rows {lines}); keep one row a well")
     out = pd.DataFrame({"Metadata_Well": table["Metadata_Well"]})
     out["Metadata_Compound"] = _text(table, columns.get("compound"))
@@ -102,7 +112,7 @@ def _columns(path, table, settings):
 
 
 def _list(table):
-    return ", ".join(table.columns[1:])
+    return ", ".join(table.columns)
 
 
 def _text(table, column):
@@ -123,8 +133,7 @@ def _doses(path, table, column):
     text = _text(table, column)
     doses = pd.to_numeric(text, errors="coerce")
     if len(wrong := table.index[doses.isna() & text.notna()]):
-        row = table.loc[wrong[0]]
-        raise ProfilingError(f"{path}, row {row['row']}: {column} {row[column]!r} is not a number; correct it")
+        raise ProfilingError(f"{path}, row {wrong[0]}: {column} {text[wrong[0]]!r} is not a number; correct it")
     return doses.astype("float64")
 
 
@@ -182,10 +191,12 @@ def join_platemap(plate, batch, imaged_wells, platemap, keep=()):
     wells : pandas.DataFrame
         The platemaps table: all wells of the images or the map, with ``Imaged`` and ``Mapped``.
     problems : pandas.DataFrame
-        ``Metadata_Plate``, ``Metadata_Well``, ``Reason``, ``Remedy`` of each well that stands on one side only.
+        ``Metadata_Plate``, ``Metadata_Well``, ``Reason``, ``Remedy`` of each well that stands on one side only;
+        none where the plate has no plate map.
     """
     imaged = pd.DataFrame({"Metadata_Well": sorted(set(imaged_wells)), "Imaged": True})
-    if platemap is None:
+    has_map = platemap is not None
+    if not has_map:
         platemap = pd.DataFrame({"Metadata_Well": pd.Series(dtype="str")})
         for column in ("Compound", "Unit", "Role", "Treatment", *keep):
             platemap[f"Metadata_{column}"] = pd.Series(dtype="str")
@@ -195,11 +206,13 @@ def join_platemap(plate, batch, imaged_wells, platemap, keep=()):
         wells[column] = wells[column].eq(True).fillna(False).astype(bool)
     wells.insert(0, "Metadata_Plate", plate)
     wells["Metadata_Batch"] = batch or plate
-    only_images = wells.loc[~wells["Mapped"], ["Metadata_Plate", "Metadata_Well"]].assign(
+    unmapped = ~wells["Mapped"] if has_map else [False] * len(wells)
+    only_images = wells.loc[unmapped, ["Metadata_Plate", "Metadata_Well"]].assign(
         Reason="the well has images but no row in the plate map", Remedy="add it to the plate map"
     )
     only_map = wells.loc[~wells["Imaged"], ["Metadata_Plate", "Metadata_Well"]].assign(
-        Reason="the well stands in the plate map but has no images", Remedy="find its images, or correct the plate map"
+        Reason="the well stands in the plate map but has no images",
+        Remedy="find its images, or correct the plate map",
     )
     problems = pd.concat([only_images, only_map], ignore_index=True)
     return wells.sort_values("Metadata_Well", ignore_index=True), problems

@@ -13,8 +13,8 @@ LAYOUTS = {
 }
 """Rows and columns of the plates that are sold, by their number of wells."""
 
-_LETTERS = re.compile(r"([A-Za-z]{1,2})\W?0*([1-9]\d{0,2})")
-_NUMBERS = re.compile(r"[rR]0*([1-9]\d?)\W?[cC]0*([1-9]\d?)")
+_LETTERS = re.compile(r"([A-Za-z]{1,2})[\W_]?0*([1-9]\d{0,2})")
+_NUMBERS = re.compile(r"[rR]0*([1-9]\d?)[\W_]?[cC]0*([1-9]\d?)")
 
 
 def well_name(row, column):

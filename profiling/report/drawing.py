@@ -68,3 +68,8 @@ def svg_uri(figure, dpi=160):
 def data_uri(data, kind):
     """Bytes as a data URI of the media type given."""
     return f"data:{kind};base64,{base64.b64encode(data).decode()}"
+
+
+def plain(text):
+    """A text that matplotlib writes as it stands: a dollar sign would start a formula."""
+    return str(text).replace("$", r"\$")

@@ -1,15 +1,30 @@
 """Figures of the report: each function draws one table on the axes given.
 
-``python -m profiling.report.figures RESULTS OUT.png`` draws maps, cluster shares and typical cells of a screen.
+``python -m profiling.report.figures RESULTS OUT.png`` draws maps, cluster shares and typical cells.
 """
 
 import io
+import sys
 
 import numpy as np
 import pandas as pd
+from matplotlib import rc_context
+from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
+from PIL import Image
 
-from profiling.report.drawing import ACCENT, CONTROL, INK, MUTED, OTHER, QUIET, cluster_colour
+from profiling.report.drawing import (
+    ACCENT,
+    CONTROL,
+    INK,
+    MUTED,
+    OTHER,
+    QUIET,
+    STYLE,
+    cluster_colour,
+    new_figure,
+    plain,
+)  # fmt: skip
 
 MOST_ROWS = 40
 """Compounds in a figure; a screen may have thousands, its tables have all."""
@@ -43,21 +58,20 @@ def draw_treatment_map(axes, cells, colours):
     colours : dict of str
         Compound → colour, as `compound_colours` gives it.
     """
-    colour = cells["Metadata_Compound"].map(colours).fillna(OTHER)
-    colour = colour.mask(cells["Metadata_Role"].eq("negative_control"), CONTROL)
-    back = colour.isin([CONTROL, OTHER])
-    cells = pd.concat([cells[back], cells[~back]])
-    _scatter(axes, cells, colour.loc[cells.index].tolist())
+    colour = np.array([colours.get(compound, OTHER) for compound in cells["Metadata_Compound"]], dtype=object)
+    colour[cells["Metadata_Role"].eq("negative_control")] = CONTROL
+    front = ~np.isin(colour, [CONTROL, OTHER])
+    order = np.argsort(front, kind="stable")
+    _scatter(axes, cells.iloc[order], colour[order].tolist())
 
 
-def compound_colours(activity, most=len(MUTED)):
+def compound_colours(activity):
     """Colours of the compounds farthest from the controls, the others have none.
 
     Parameters
     ----------
     activity : pandas.DataFrame
         The activity table.
-    most : int
 
     Returns
     -------
@@ -66,7 +80,7 @@ def compound_colours(activity, most=len(MUTED)):
     """
     farthest = activity.groupby("Metadata_Compound")["ControlDistance"].max().fillna(0).reset_index()
     ordered = farthest.sort_values(["ControlDistance", "Metadata_Compound"], ascending=[False, True])
-    return dict(zip(sorted(ordered["Metadata_Compound"].head(min(most, len(MUTED)))), MUTED, strict=False))
+    return dict(zip(sorted(ordered["Metadata_Compound"].head(len(MUTED))), MUTED, strict=False))
 
 
 def _scatter(axes, cells, colours):
@@ -142,15 +156,23 @@ def draw_composition(axes, shares, enrichment, alpha):
     enrichment : pandas.DataFrame
         The enrichment table.
     alpha : float
-        q-values up to this are boxed: a full line where the share is larger, a dashed one where it is smaller.
+        q-values up to this are boxed: full line where the share is larger, dashed where it is smaller.
     """
     values = shares.to_numpy()
     top = max(np.nanmax(values, initial=0.0), 0.01)
-    axes.pcolormesh(values, cmap="Blues", vmin=0, vmax=top, edgecolors="white", linewidth=1.5)
+    axes.pcolormesh(values, cmap="Blues", vmin=0, vmax=1.3 * top, edgecolors="white", linewidth=1.5)
     for (row, column), value in np.ndenumerate(values):
         if value >= 0.005:
-            colour = "white" if value > 0.6 * top else INK
-            axes.text(column + 0.5, row + 0.5, f"{100 * value:.0f}", ha="center", va="center", color=colour, fontsize=8)
+            colour = "white" if value > 0.75 * top else INK
+            axes.text(
+                column + 0.5,
+                row + 0.5,
+                f"{100 * value:.0f}",
+                ha="center",
+                va="center",
+                color=colour,
+                fontsize=8,
+            )
     places = {compound: row for row, compound in enumerate(shares.index)}
     found = enrichment[enrichment["QValue"].le(alpha) & enrichment["Metadata_Compound"].isin(places)]
     for test in found.itertuples():
@@ -166,7 +188,7 @@ def draw_composition(axes, shares, enrichment, alpha):
 
 
 def draw_sweep(axes, clusters, k, column, label):
-    """Draw one column of the clusters table over k: dots are seeds, the line their mean, dashed the k in use."""
+    """Draw a column of the clusters table over k: dots are seeds, the line their mean, dashed the k used."""
     axes.scatter(clusters["K"], clusters[column], s=10, color=CONTROL, zorder=2)
     mean = clusters.groupby("K")[column].mean()
     axes.plot(mean.index, mean, color=INK, linewidth=1.2, marker="o", markersize=3, zorder=3)
@@ -190,6 +212,74 @@ def draw_variance(axes, variance):
     axes.grid(axis="x", color=QUIET, linewidth=0.5)
 
 
-def plain(text):
-    """A text that matplotlib writes as it stands: a dollar sign would start a formula."""
-    return str(text).replace("$", r"\$")
+def draw_cells(axes, gallery, count=3):
+    """Draw the cells nearest to the centre of each cluster, a column a cluster.
+
+    Parameters
+    ----------
+    axes : matplotlib.axes.Axes
+    gallery : pandas.DataFrame
+        Cluster, ClusterDistance, Thumbnail (WebP bytes), from :func:`profiling.report.screen.read_screen`.
+    count : int
+        Cells a cluster.
+    """
+    clusters = sorted(gallery["Cluster"].unique())
+    for column, cluster in enumerate(clusters):
+        nearest = gallery[gallery["Cluster"].eq(cluster)].nsmallest(count, "ClusterDistance")
+        for row, thumbnail in enumerate(nearest["Thumbnail"]):
+            picture = np.asarray(Image.open(io.BytesIO(thumbnail)))
+            axes.imshow(picture, extent=(column, column + 0.95, row + 0.95, row))
+    axes.set_xticks(np.arange(len(clusters)) + 0.475, clusters)
+    axes.set(xlim=(0, len(clusters)), ylim=(count, 0), yticks=[], xlabel="cluster")
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+
+
+@rc_context(STYLE)
+def overview(screen, alpha=0.05):
+    """One picture of a screen: maps by cluster and by treatment, cluster shares, typical cells.
+
+    Parameters
+    ----------
+    screen : dict of pandas.DataFrame
+        From :func:`profiling.report.screen.read_screen`.
+    alpha : float
+        q-values up to this are boxed.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    figure = new_figure(13, 9.6)
+    panels = figure.subplot_mosaic(
+        [["clusters", "treatments", "shares"], ["cells"] * 3],
+        width_ratios=[1, 1, 1.3],
+        height_ratios=[1, 0.62],
+    )
+    colours = compound_colours(screen["activity"])
+    draw_cluster_map(panels["clusters"], screen["map"])
+    draw_treatment_map(panels["treatments"], screen["map"], colours)
+    colours = {plain(name): colour for name, colour in colours.items()} | {"negative controls": CONTROL}
+    handles = [Line2D([], [], marker="o", linestyle="", color=c, label=name) for name, c in colours.items()]
+    panels["treatments"].legend(
+        handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.06), ncols=2, handletextpad=0.1
+    )
+    draw_composition(panels["shares"], composition(screen["wells"], screen["enrichment"]), screen["enrichment"], alpha)
+    draw_cells(panels["cells"], screen["gallery"])
+    titles = {"clusters": "cells by cluster", "treatments": "cells by treatment"}
+    titles |= {"shares": "cluster shares of compounds, %", "cells": "typical cells of each cluster"}
+    for name, title in titles.items():
+        panels[name].set_title(title, weight="bold")
+    return figure
+
+
+def main(results, out):
+    """Write the overview of a screen to an image file."""
+    from profiling.report.screen import read_screen
+    from profiling.report.summary import screen_plates
+
+    overview(read_screen(results, screen_plates(results), 3)).savefig(out, dpi=110, facecolor="white")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -14,11 +14,11 @@ MAP_CELLS = 50_000
 """Points drawn on the map; more would only overprint."""
 
 SCREEN_TABLES = ("wells", "enrichment", "activity", "variance", "clusters", "failures")
-PLATE_TABLES = ("quality", "flags", "limits", "platemaps")
+PLATE_TABLES = ("quality", "flags", "limits")
 
 
 def read_screen(results, plates, cells_per_cluster):
-    """Everything the report shows, from the tables of the results.
+    """Read everything the report shows, from the tables of the results.
 
     Parameters
     ----------
@@ -31,9 +31,9 @@ def read_screen(results, plates, cells_per_cluster):
     Returns
     -------
     dict of pandas.DataFrame
-        The tables `wells` (without components), `enrichment`, `activity`, `variance`, `clusters`, `failures`,
-        `quality`, `flags`, `limits` and `platemaps`, each without rows where its files are absent; `map` (cells
-        with coordinates: Metadata_Plate, Metadata_Compound, Metadata_Role, Cluster, Map_1, Map_2); `sizes`
+        The tables `wells` (without components), `enrichment`, `activity`, `variance`, `clusters`,
+        `failures`, `quality`, `flags` and `limits`, each without rows where its files are absent; `map`
+        (cells with coordinates: CELL_KEY, Metadata_Compound, Metadata_Role, Cluster, Map_1, Map_2); `sizes`
         (Metadata_Plate, Cluster, Cells); `gallery` (CELL_KEY, Metadata_Compound, Cluster, ClusterDistance,
         Thumbnail), ordered by cluster and distance.
     """
@@ -85,7 +85,15 @@ def count_rows(results, name, plates):
 
 
 def _read_plate(results, plate, cells_per_cluster, map_cells):
-    columns = [*CELL_KEY, "Metadata_Compound", "Metadata_Role", "Cluster", "ClusterDistance", "Map_1", "Map_2"]
+    columns = [
+        *CELL_KEY,
+        "Metadata_Compound",
+        "Metadata_Role",
+        "Cluster",
+        "ClusterDistance",
+        "Map_1",
+        "Map_2",
+    ]
     cells = read_or_empty(results, "phenotypes", [plate], columns)
     mapped = cells[cells["Map_1"].notna()]
     mapped = mapped.iloc[stratified_sample(mapped, map_cells)]

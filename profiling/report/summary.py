@@ -9,9 +9,9 @@ from profiling.report.screen import count_rows, read_or_empty, table_files
 from profiling.tables import FIELD_KEY
 
 STAGES = (
-    "images", "platemap", "quality", "illumination", "limits", "segment", "backbone", "embed", "merge", "flags",
-    "scale", "reduce", "features", "clusters", "map", "phenotypes", "wells", "screen_wells", "treatments",
-    "enrichment", "activity", "failures", "report",
+    "images", "platemap", "quality", "illumination", "limits", "segment", "backbone", "embed", "merge",
+    "flags", "scale", "reduce", "features", "clusters", "map", "phenotypes", "wells", "screen_wells",
+    "treatments", "enrichment", "activity", "failures", "report",
 )  # fmt: skip
 """Rules in the order of the workflow."""
 
@@ -78,7 +78,7 @@ def stage_times(logs):
 
 
 def failures_by_stage(failures):
-    """Losses and lost cells of each stage: Stage, Losses, Cells (0 where not known), in the order they arise."""
+    """Losses and lost cells (0 where not known) of each stage, in the order they arise."""
     grouped = failures.groupby("Stage", sort=False)
     table = grouped.agg(Losses=("Stage", "size"), Cells=("Cells", "sum")).reset_index()
     order = {stage: place for place, stage in enumerate(("images", "quality", "platemap", "segmentation"))}

@@ -64,9 +64,7 @@ def variance_ratio(profiles, groups, plates=None, positions=None, permutations=9
         return result
 
     blocks = permutation.permuted_labels(labels, strata, permutations, seed)
-    null = np.array(
-        [_variances(every, *_pairs(profiles, norms, row, places)) for block in blocks for row in block]
-    )
+    null = np.array([_variances(every, *_pairs(profiles, norms, row, places)) for block in blocks for row in block])
     ratios = null[:, 0] / null[:, 1]
     exhaustive = permutation.is_exhaustive(labels, strata, permutations)
     finite = np.isfinite(ratios)  # an arrangement may leave no replicates in different positions

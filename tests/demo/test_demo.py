@@ -103,7 +103,7 @@ def test_trouble_is_what_it_says(screen, tmp_path):
         return np.abs(np.diff(gaussian_filter(image.astype(float), 1.5), axis=0)).mean()
 
     for path in images("out_of_focus"):
-        assert detail(read(path)) < 0.6 * detail(read(clean / path.relative_to(screen / "images")))
+        assert detail(read(path)) < 0.85 * detail(read(clean / path.relative_to(screen / "images")))
     spoilt = {path for kind in trouble["kind"].unique() if kind != "map_only" for path in images(kind)}
     for path in set((screen / "images").rglob("*.tif")) - spoilt:
         assert path.read_bytes() == (clean / path.relative_to(screen / "images")).read_bytes()
@@ -202,9 +202,7 @@ def _per_cell(field, phenotype):
     n = len(population) + 1
 
     def mean(image, labels):
-        return (
-            np.bincount(labels.ravel(), image.ravel(), n)[1:] / np.bincount(labels.ravel(), minlength=n)[1:]
-        )
+        return np.bincount(labels.ravel(), image.ravel(), n)[1:] / np.bincount(labels.ravel(), minlength=n)[1:]
 
     with np.errstate(invalid="ignore"):
         table = pd.DataFrame(
@@ -242,7 +240,5 @@ def test_dna_follows_the_cell_cycle(fields):
 
 def test_several_nuclei_of_one_cell_share_a_label(fields):
     _, _, nuclei, population = fields["multinucleate"]
-    counts = [
-        components(nuclei == i + 1).max() for i in np.flatnonzero(population["Phenotype"] == "multinucleate")
-    ]
+    counts = [components(nuclei == i + 1).max() for i in np.flatnonzero(population["Phenotype"] == "multinucleate")]
     assert np.mean(np.array(counts) >= 2) > 0.5

@@ -6,18 +6,22 @@ import re
 import pandas as pd
 
 SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg")
+NUMBERS = {"site": 1, "time": 0, "z": 0}
+"""Groups that count, with what they are where the pattern lacks them."""
 
 
 def list_files(folder):
     """Paths (relative, forward slashes) and sizes of the image files below a folder, in sorted order."""
     found = []
-    for root, folders, names in os.walk(folder):
-        folders.sort()
-        with os.scandir(root) as entries:
-            sizes = {entry.name: entry.stat().st_size for entry in entries if entry.name in set(names)}
+    for root, _, _ in os.walk(folder):
         base = os.path.relpath(root, folder).replace(os.sep, "/")
-        found += [(name if base == "." else f"{base}/{name}", sizes[name]) for name in names]
-    return sorted(item for item in found if item[0].lower().endswith(SUFFIXES))
+        with os.scandir(root) as entries:
+            for entry in entries:
+                if entry.name.lower().endswith(SUFFIXES) and not entry.is_dir():
+                    # A broken link has its own size; that it leads nowhere is found when its header is read.
+                    size = entry.stat(follow_symlinks=entry.is_file()).st_size
+                    found.append((entry.name if base == "." else f"{base}/{entry.name}", size))
+    return sorted(found)
 
 
 def read(folder, settings):
@@ -38,12 +42,17 @@ def read(folder, settings):
             reason = f"channel {token!r} is not in images.channel_names"
             problems.append((path, reason, "add it there, or narrow the pattern"))
             continue
+        try:
+            site, time, z = (int(groups.get(name) or default) for name, default in NUMBERS.items())
+        except ValueError as error:
+            problems.append((path, f"site, time or z is not a number ({error})", "narrow images.pattern"))
+            continue
         rows.append(
             {
                 "Metadata_Well": groups.get("well") or f"{_row(groups['row'])}{groups['column']}",
-                "Metadata_Site": int(groups.get("site") or 1),
-                "Metadata_Time": int(groups.get("time") or 0),
-                "Metadata_Z": int(groups.get("z") or 0),
+                "Metadata_Site": site,
+                "Metadata_Time": time,
+                "Metadata_Z": z,
                 "Metadata_Channel": settings.channel_names.get(token, token),
                 "Path": path,
                 "Page": 0,

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from profiling.phenotypes.sampling import key_hash, stratified_sample
+from profiling.sampling import key_hash, stratified_sample
 
 
 def cells(counts, seed=0):
@@ -73,7 +73,7 @@ counts = st.dictionaries(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(counts, st.integers(0, 120))
 def test_sample_is_even_nested_and_blind_to_row_order(counts, size):
     frame, shuffled = cells(counts), cells(counts, seed=1)

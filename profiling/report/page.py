@@ -1,0 +1,188 @@
+"""The page: figures, tables and sentences put into the template."""
+
+import json
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import yaml
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from matplotlib import rc_context
+
+from profiling.report import figures, sections
+from profiling.report.drawing import CONTROL, OTHER, STYLE, new_figure, svg_uri
+from profiling.report.plates import draw_plates, gradient
+from profiling.report.summary import failures_by_stage, headline, stage_times
+
+PACKAGES = (
+    "profiling", "snakemake", "numpy", "pandas", "pyarrow", "scipy", "scikit-learn", "scikit-image",
+    "opencv-python-headless", "torch", "torchvision", "timm", "openTSNE", "matplotlib",
+)  # fmt: skip
+
+CHANNEL_COLOURS = ("blue", "green", "red", "yellow", "magenta", "cyan")
+"""False colours of the thumbnails (`profiling.embeddings.crops.COLOURS`) in words."""
+
+FIGURES = ("clusters", "treatments", "activity", "composition", "sweep", "variance")
+
+
+def render(screen, results, plate_names, config, logs, settings):
+    """Write the report as one HTML text.
+
+    Parameters
+    ----------
+    screen : dict of pandas.DataFrame
+        From :func:`profiling.report.screen.read_screen`.
+    results : str or Path
+    plate_names : list of str
+    config : dict
+        The configuration, defaults included.
+    logs : str or Path
+        Folder of logs and benchmarks.
+    settings : profiling.settings.Report
+
+    Returns
+    -------
+    str
+    """
+    alpha, k = config["statistics"]["alpha"], config["clusters"]["k"]
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["count"] = sections.count
+    counts = headline(results, plate_names)
+    colours = figures.compound_colours(screen["activity"])
+    stages = stage_times(logs)
+    plates = draw_plates(screen["wells"], screen["quality"], screen["failures"], config, plate_names)
+    return environment.get_template("template.html").render(
+        title=settings.title,
+        counts=counts,
+        alpha=alpha,
+        k=k,
+        findings=findings(screen, counts, alpha, k),
+        legend=_legend(screen, colours),
+        pictures=draw_all(screen, colours, alpha, k),
+        plates=plates,
+        plates_more=len(plate_names) - len(plates),
+        gradient=gradient(),
+        mapped=len(screen["map"]),
+        cards=sections.cluster_cards(screen["sizes"], screen["gallery"], screen["enrichment"], alpha),
+        channels=list(zip(config["channels"], CHANNEL_COLOURS * 20, strict=False)),
+        activity=sections.activity_grid(screen["activity"]),
+        quality=sections.quality_grid(screen["quality"], screen["flags"]),
+        illumination=sections.illumination_grid(screen["limits"]),
+        sweep=sections.sweep_grid(screen["clusters"]),
+        variance=sections.variance_grid(screen["variance"]),
+        failures=sections.failures_grid(screen["failures"]),
+        failure_stages=failures_by_stage(screen["failures"]).to_dict("records"),
+        stages=stages.to_dict("records"),
+        longest=stages["Minutes"].max() if len(stages) else 0,
+        minutes=stages["Minutes"].sum(),
+        config=yaml.safe_dump(config, sort_keys=False, allow_unicode=True, width=100),
+        versions=versions(),
+        backbone=read_backbone(results),
+    )
+
+
+@rc_context(STYLE)
+def draw_all(screen, colours, alpha, k):
+    """Figures by name as data URIs, None where there is nothing to show."""
+    drawn = dict.fromkeys(FIGURES)
+    cells, activity, variance, clusters = (screen[name] for name in ("map", "activity", "variance", "clusters"))
+    if len(cells):
+        drawn["clusters"] = svg_uri(_figure(5.4, 5.2, figures.draw_cluster_map, cells))
+        drawn["treatments"] = svg_uri(_figure(5.4, 5.2, figures.draw_treatment_map, cells, colours))
+    if activity["ControlDistance"].notna().any():
+        rows = min(activity["Metadata_Compound"].nunique(), figures.MOST_ROWS)
+        drawn["activity"] = svg_uri(_figure(8.6, 0.9 + 0.29 * rows, figures.draw_activity, activity))
+    shares = figures.composition(screen["wells"], screen["enrichment"])
+    if shares.size:
+        size = 2.2 + 0.5 * shares.shape[1], 0.7 + 0.29 * shares.shape[0]
+        drawn["composition"] = svg_uri(_figure(*size, figures.draw_composition, shares, screen["enrichment"], alpha))
+    if len(clusters):
+        figure = new_figure(10, 2.6)
+        labels = {
+            "Silhouette": "silhouette (higher is better)",
+            "Stability": "stability (1 is best)",
+            "PlateAssociation": "association with plates (0 is best)",
+        }
+        for axes, (column, label) in zip(figure.subplots(1, 3), labels.items(), strict=True):
+            figures.draw_sweep(axes, clusters, k, column, label)
+        drawn["sweep"] = svg_uri(figure)
+    if variance["Ratio"].notna().any():
+        drawn["variance"] = svg_uri(_figure(8.6, 0.8 + 0.4 * len(variance), figures.draw_variance, variance))
+    return drawn
+
+
+def findings(screen, counts, alpha, k):
+    """The screen in a few sentences."""
+    sentences = []
+    activity = screen["activity"]
+    if len(activity):
+        sentence = f"{int(activity['Active'].sum())} of {len(activity)} treatments are active (q < {alpha:g})"
+        far = activity[activity["Active"].astype(bool)].sort_values("ControlDistance", ascending=False, kind="stable")
+        names = ", ".join(far["Metadata_Compound"].drop_duplicates().head(3))
+        sentences.append(sentence + (f"; farthest from the controls: {names}." if names else "."))
+        if activity["AttainablePValue"].min() > alpha:
+            sentences.append(f"There are too few wells for any p-value below {alpha:g}.")
+    for test in screen["variance"].dropna(subset=["Ratio"]).head(1).itertuples():
+        sentences.append(
+            f"Replicates vary {sections.number(test.Ratio)} times as much as treatments differ, "
+            f"{sections.number(test.NullMedian)} times with shuffled labels "
+            f"(p = {sections.p_value(test.PValue)})."
+        )
+    at_k = screen["clusters"][screen["clusters"]["K"].eq(k)]
+    if len(at_k):
+        association = sections.decimals(at_k["PlateAssociation"].mean())
+        sentences.append(
+            f"The {k} clusters reach a stability of {sections.decimals(at_k['Stability'].mean())} "
+            f"(1: every refit agrees) and an association with plates of {association} (0: none)."
+        )
+    few = int(screen["wells"]["FewCells"].sum())
+    if few:
+        sentences.append(f"{few:,} of {len(screen['wells']):,} imaged wells have too few cells and are in no test.")
+    if counts["failures"]:
+        sentences.append(
+            f"{counts['images_lost']:,} of {counts['images']:,} images were lost; "
+            f"{counts['failures']:,} losses are listed below."
+        )
+    return sentences
+
+
+def versions():
+    """(name, version) of Python and of the packages that the numbers depend on."""
+    found = [("Python", platform.python_version())]
+    for name in PACKAGES:
+        try:
+            found.append((name, version(name)))
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def read_backbone(results):
+    """(name, value) of what is recorded of the network and its weights; nothing where it is absent."""
+    path = Path(results) / "models" / "backbone.json"
+    recorded = json.loads(path.read_text()) if path.is_file() else {}
+    return [(key, value if isinstance(value, str) else json.dumps(value)) for key, value in recorded.items()]
+
+
+def _legend(screen, colours):
+    """(label, colour) of the treatment map, without what it does not show."""
+    cells = screen["map"]
+    entries = [(name, colour) for name, colour in colours.items() if cells["Metadata_Compound"].eq(name).any()]
+    control = cells["Metadata_Role"].eq("negative_control")
+    if control.any():
+        entries.append(("negative controls", CONTROL))
+    if (~control & ~cells["Metadata_Compound"].isin(colours)).any():
+        entries.append(("other", OTHER))
+    return entries
+
+
+def _figure(width, height, draw, *arguments):
+    figure = new_figure(width, height)
+    draw(figure.subplots(), *arguments)
+    return figure

@@ -1,0 +1,128 @@
+"""The report as a person gets it: one file, nothing fetched, nothing executed, nothing left out."""
+
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pandas as pd
+import pytest
+from synthetic_screen import CHANNELS, HOSTILE, PLATES, K, write_config, write_screen
+
+from profiling.config import Config
+from profiling.report.jobs import report
+from profiling.report.screen import read_screen
+from profiling.settings import Report
+
+
+class Page(HTMLParser):
+    """Collects tags, their attributes and the text outside style sheets."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.tags, self.text, self.inside = [], "", None
+        self.feed(html)
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+        self.inside = tag
+
+    def handle_data(self, data):
+        if self.inside != "style":
+            self.text += data
+
+
+def make(folder, plates=PLATES, logs="logs", **settings):
+    out = folder / "report.html"
+    report(folder / "results", plates, folder / "results" / "config.json", folder / logs, Report(**settings), out)
+    return out.read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def html(screen):
+    return make(screen, cells_per_cluster=5)
+
+
+def test_nothing_is_loaded_from_elsewhere(html):
+    tags = Page(html).tags
+    assert not {tag for tag, _ in tags} & {"script", "link", "iframe", "object", "embed", "base"}
+    sources = [attributes["src"] for _, attributes in tags if "src" in attributes]
+    assert len(sources) > 10 and all(source.startswith("data:image/") for source in sources)
+    links = [attributes["href"] for tag, attributes in tags if tag == "a"]
+    assert all(link.startswith("#") for link in links)
+    assert not re.search(r"@import|url\((?!#)", html)
+
+
+def test_every_link_of_the_contents_leads_somewhere(html):
+    tags = Page(html).tags
+    places = {attributes.get("id") for _, attributes in tags}
+    assert {attributes["href"][1:] for tag, attributes in tags if tag == "a"} <= places
+
+
+def test_names_from_tables_are_text(html):
+    assert HOSTILE not in html
+    assert HOSTILE in Page(html).text
+    assert "<b>here</b>" not in html
+
+
+def test_failures_stand_in_the_report(html):
+    text = Page(html).text
+    for words in ("no file <b>here</b>", "restore the image", "touches border", "B02"):
+        assert words in text
+
+
+def test_numbers_of_the_tables_stand_in_the_report(html, screen):
+    text = Page(html).text
+    sizes = read_screen(screen / "results", PLATES, 1)["sizes"].groupby("Cluster")["Cells"].sum()
+    for cells in sizes:
+        assert f"{cells} cells" in text
+    assert "1 of 3 treatments are active" in text
+    assert "ab" * 32 in text
+    assert all(channel in text for channel in CHANNELS)
+
+
+def test_gallery_holds_the_nearest_cells_that_have_a_thumbnail(screen):
+    gallery = read_screen(screen / "results", PLATES, 5)["gallery"]
+    cells = pd.concat([pd.read_parquet(screen / "results" / "phenotypes" / f"{p}.parquet") for p in PLATES])
+    pictures = pd.concat([pd.read_parquet(screen / "results" / "thumbnails" / f"{p}.parquet") for p in PLATES])
+    both = cells.merge(pictures)
+    for cluster in range(1, K + 1):
+        shown = gallery.loc[gallery["Cluster"] == cluster, "ClusterDistance"]
+        expected = np.sort(both.loc[both["Cluster"] == cluster, "ClusterDistance"])[:5]
+        assert np.array_equal(shown, expected)
+    assert gallery["Thumbnail"].notna().all()
+
+
+def test_same_tables_same_bytes(html, screen):
+    assert make(screen, cells_per_cluster=5) == html
+
+
+@pytest.mark.parametrize(
+    ("plates", "options"),
+    [
+        (PLATES, {"cells_per_well": False}),
+        (PLATES, {"mapped": False}),
+        (PLATES[:1], {}),
+        (PLATES, None),
+    ],
+    ids=["no cells", "no plate map", "one plate", "no table at all"],
+)
+def test_report_of_a_poor_screen(tmp_path, plates, options):
+    if options is not None:
+        write_screen(tmp_path / "results", plates, **options)
+    write_config(tmp_path / "results", plates)
+    text = Page(make(tmp_path, plates, cells_per_cluster=2)).text
+    assert "Do replicates agree?" in text
+    assert not re.search(r"\b(nan|NaN|None|NaT)\b", re.sub(r"(?s)plates:\n.*", "", text))
+
+
+def test_channel_colours_in_words_are_those_of_the_thumbnails():
+    crops = pytest.importorskip("profiling.embeddings.crops")
+    from profiling.report.page import CHANNEL_COLOURS
+
+    pure = {"blue": "001", "green": "010", "red": "100", "yellow": "110", "magenta": "101", "cyan": "011"}
+    assert ["".join(map(str, row)) for row in (crops.COLOURS > 0.5).astype(int)] == [pure[c] for c in CHANNEL_COLOURS]
+
+
+def test_config_of_the_fixture_is_what_the_workflow_writes(screen):
+    text = (screen / "results" / "config.json").read_text()
+    assert Config.model_validate_json(text).clusters.k == K
