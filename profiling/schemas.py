@@ -54,7 +54,7 @@ TREATMENT = (
     Column("Metadata_Compound", STRING, "Compound, from the plate map"),
     Column("Metadata_Concentration", DOUBLE, "Dose, from the plate map; null where it has none"),
     Column("Metadata_Unit", STRING, "Unit of the dose"),
-    Column("Metadata_Role", STRING, "`negative_control`, `positive_control`, `treatment`, `empty` or null"),
+    Column("Metadata_Role", STRING, "`negative_control`, `positive_control`, `treatment`, `empty`, or as the plate map says"),
     Column("Metadata_Treatment", STRING, "compound@dose with its unit; the compound alone where it has no dose"),
 )
 PLATEMAP = (Column("Metadata_Batch", STRING, "Batch of the experiment, by default the plate"), *TREATMENT)
@@ -303,7 +303,7 @@ TABLES = {
         (
             Column("Variant", STRING, "`all replicates` or `other positions` (replicates in different wells only)"),
             Column("Within", DOUBLE, "Variance of well profiles within replicates"),
-            Column("Between", DOUBLE, "Variance of the means between treatments"),
+            Column("Between", DOUBLE, "Half the mean squared distance between wells of different treatments"),
             Column("Ratio", DOUBLE, "Within / Between: low is good"),
             Column("NullMedian", DOUBLE, "Median of the ratio under permuted treatments"),
             Column("NullLow", DOUBLE, "2.5th percentile of the ratio under permuted treatments"),
@@ -323,8 +323,8 @@ TABLES = {
             Column("K", INT, "Number of clusters"),
             Column("Seed", INT, "Seed of the fit"),
             Column("Silhouette", DOUBLE, "Mean silhouette on a subsample"),
-            Column("Stability", DOUBLE, "Mean adjusted Rand index against the other seeds' fits"),
-            Column("Inertia", DOUBLE, "Mean squared distance to the centres"),
+            Column("Stability", DOUBLE, "Mean adjusted Rand index with fits of all seeds on random halves of the cells"),
+            Column("Inertia", DOUBLE, "Sum of squared distances to the centres"),
             Column("PlateAssociation", DOUBLE, "Association of clusters with plates: 0 none, 1 complete"),
         ),
     ),

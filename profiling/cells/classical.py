@@ -1,4 +1,4 @@
-"""Nuclei by classical image analysis: threshold relative to the local background, split by shape and intensity.
+"""Nuclei by classical image analysis: a local threshold, and splitting by shape and intensity.
 
 The steps are those of CellProfiler's IdentifyPrimaryObjects (smooth, threshold, declump, filter by size); the
 lengths follow from the nucleus' diameter, which is estimated from the image if it is not given.
@@ -13,7 +13,6 @@ import numpy as np
 from profiling.cells.regions import find_regions, segment_max
 from profiling.cells.split import split_objects
 from profiling.cells.threshold import (
-    EDGE_FRACTION,
     QUANTISATION,
     background_level,
     blur,
@@ -22,6 +21,7 @@ from profiling.cells.threshold import (
 )
 
 SMOOTHING = 0.03  # sigma of the image's smoothing as a fraction of the diameter
+HALO_FRACTION = 0.4  # of the mean of a nucleus' brighter half; what is dimmer is its halo
 SMALLEST, LARGEST = 0.08, 10.0  # default size limits as fractions of the area of the typical disc
 LARGEST_HOLE = 0.5  # as a fraction of the area of the typical disc
 GUESSED_DIAMETER = 16.0  # px, the scale of smoothing while the diameter is estimated
@@ -61,7 +61,7 @@ def segment_nuclei(image, nucleus_diameter, min_area, max_area, threshold, thres
     mask = fill_small_holes(mask, LARGEST_HOLE * disc)
     labels = split_objects(mask, signal, diameter)
     if threshold == "adaptive":
-        labels = trim_halos(labels, signal, EDGE_FRACTION * threshold_correction)
+        labels = trim_halos(labels, signal, HALO_FRACTION * threshold_correction)
     labels = keep_largest_parts(
         labels,
         SMALLEST * disc if min_area is None else min_area,

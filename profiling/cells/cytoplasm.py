@@ -66,9 +66,10 @@ def flood_cells(nuclei, image, threshold_correction=1.0):
     """Grow cells from nuclei through the foreground of a cytoplasm channel.
 
     A seeded watershed on the darkness of the channel plus the distance from the nuclei: neighbours meet in
-    the dark valley between them if there is one, else half way. Each cell ends where the signal falls below a
-    fraction of that around its own nucleus, so that dim cells beside bright ones keep their extent. This is the compromise of CellProfiler's
-    Propagation (Jones, Carpenter & Golland, 2005) with a flood in the place of its shortest paths.
+    the dark valley between them if there is one, else half way. Each cell ends where the signal falls below
+    a fraction of that around its own nucleus, so that dim cells beside bright ones keep their extent, and
+    has at least a thin rim. This is the compromise of CellProfiler's Propagation (Jones, Carpenter &
+    Golland, 2005) with a flood in the place of its shortest paths.
 
     Parameters
     ----------

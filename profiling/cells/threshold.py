@@ -3,9 +3,6 @@
 import cv2
 import numpy as np
 
-LOCAL_FRACTION = 0.4
-GLOBAL_FACTOR = 1.0
-BACKGROUND_SCALE = 1.5
 EDGE_FRACTION = 0.4  # height of an object's edge between local background and local foreground
 NOISE_MARGIN = 6.0  # foreground lies at least this many noise deviations above the background
 QUANTISATION = 0.3  # standard deviation of rounding to integers, 1 / sqrt(12)
@@ -140,12 +137,12 @@ def foreground(image, diameter, method, correction, integer):
     if method == "otsu":
         height = max(otsu(sample(image)) - level, 0.0) * correction
         return image > level + max(height, NOISE_MARGIN * noise), image - level
-    mask = image > level + max((first - level) * correction * GLOBAL_FACTOR, NOISE_MARGIN * noise)
+    mask = image > level + max((first - level) * correction, NOISE_MARGIN * noise)
     if not mask.any():
         return mask, image - level
     margin = 2 * max(1, round(0.1 * diameter)) + 1
     near = cv2.dilate(mask.view(np.uint8), np.ones((margin, margin), np.uint8))
-    background = masked_mean(image, near == 0, BACKGROUND_SCALE * diameter, level)
+    background = masked_mean(image, near == 0, 1.5 * diameter, level)
     signal = image - background
     local = masked_mean(signal, mask, diameter, first - level)
-    return signal > np.maximum(LOCAL_FRACTION * correction * local, NOISE_MARGIN * noise), signal
+    return signal > np.maximum(EDGE_FRACTION * correction * local, NOISE_MARGIN * noise), signal

@@ -14,6 +14,8 @@ from numpy.polynomial import legendre
 SHRUNK_SIDE = 64  # pixels; illumination is smooth, and thousands of shrunk fields fit in memory
 LOWER_SIDE = 0.25  # expectile of a field's pixels that follows its background rather than its cells
 ITERATIONS = 8
+GROUPS = 4  # of fields, fitted apart to learn how far a surface can be trusted
+TOLERANCE = {4: 0.1, 2: 0.4}  # by degree: largest uncertainty of a surface, as a share of its own variation
 PIXELS_PER_IMAGE = 4096  # for intensity limits
 
 
@@ -42,7 +44,7 @@ def fit_illumination(fields, dark="auto", minimum_fields=24, comfortable=250):
         "auto" estimates it from `comfortable` fields on and takes 0 below, which corrects too little, while
         too large an offset would correct too much.
     minimum_fields : int
-        With fewer fields there is no correction.
+        With fewer fields there is no correction. At least 8 are needed in any case.
     comfortable : int
         With fewer fields the result says so in its reason.
 
@@ -54,8 +56,9 @@ def fit_illumination(fields, dark="auto", minimum_fields=24, comfortable=250):
     """
     shrunk, shape, skipped = _collect(fields)
     notes = [f"{skipped} fields of another shape left out"] if skipped else []
-    if len(shrunk) < minimum_fields:
-        notes.insert(0, f"no correction: {len(shrunk)} fields, at least {minimum_fields} are needed")
+    needed = max(minimum_fields, 2 * GROUPS)
+    if len(shrunk) < needed:
+        notes.insert(0, f"no correction: {len(shrunk)} fields, at least {needed} are needed")
         known_dark = 0.0 if dark == "auto" else float(dark)
         return Flatfield(np.ones(shape, np.float32), known_dark, len(shrunk), "; ".join(notes))
     if len(shrunk) < comfortable:
@@ -67,7 +70,11 @@ def fit_illumination(fields, dark="auto", minimum_fields=24, comfortable=250):
     if typical <= 0:
         notes.insert(0, f"no correction: half of the pixels do not exceed the dark offset {dark:g}")
         return Flatfield(np.ones(shape, np.float32), float(dark), len(shrunk), "; ".join(notes))
-    log_flat = _evaluate(_fit_surface(np.log(np.maximum(signal, 0.05 * typical))), shape)
+    surface = _fit_surface(np.log(np.maximum(signal, 0.05 * typical)))
+    if surface is None:
+        notes.insert(0, "no correction: the fields are even, or do not agree on where they are dim")
+        return Flatfield(np.ones(shape, np.float32), float(dark), len(shrunk), "; ".join(notes))
+    log_flat = _evaluate(surface, shape)
     flat = np.exp(log_flat - np.percentile(log_flat, 2)).clip(1).astype(np.float32)
     return Flatfield(flat, float(dark), len(shrunk), "; ".join(notes))
 
@@ -204,16 +211,18 @@ def _estimate_dark(shrunk):
 
 
 def _fit_surface(log_signal):
-    """Polynomial surface common to the fields, of degree 4 only if two halves of them agree on it.
+    """Coefficients of the finest polynomial surface on which groups of the fields agree; None if on none.
 
-    Where cells are crowded, the finer terms follow cells instead of light.
+    Where cells are crowded and fields are few, a surface follows cells instead of light and would do harm.
     """
-    coarse, fine = _fit_degree(log_signal, 2), _fit_degree(log_signal, 4)
-    odd, even = _fit_degree(log_signal[1::2], 4), _fit_degree(log_signal[::2], 4)
-    shape = log_signal.shape[1:]
-    gain = np.std(_evaluate(fine, shape) - _evaluate(coarse, shape))
-    uncertainty = np.std(_evaluate(odd, shape) - _evaluate(even, shape)) / 2
-    return fine if gain > 2 * uncertainty else coarse
+    for degree, tolerance in TOLERANCE.items():
+        coefficients = _fit_degree(log_signal, degree)
+        groups = [_fit_degree(log_signal[start::GROUPS], degree) for start in range(GROUPS)]
+        surfaces = [_evaluate(group, log_signal.shape[1:]) for group in groups]
+        uncertainty = np.sqrt(np.var(surfaces, axis=0, ddof=1).mean() / GROUPS)
+        if uncertainty < tolerance * np.std(_evaluate(coefficients, log_signal.shape[1:])):
+            return coefficients
+    return None
 
 
 def _fit_degree(log_signal, degree):

@@ -8,6 +8,8 @@ import numpy as np
 import tifffile
 from PIL import Image
 
+from profiling.errors import ProfilingError
+
 TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 PNG_MAGIC = b"\x89PNG"
 JPEG_MAGIC = b"\xff\xd8\xff"
@@ -17,7 +19,7 @@ EXPORT_GREY = "export each channel as a greyscale image of its own"
 COPY_AGAIN = "copy it again from the instrument, or exclude its well"
 
 
-class ImageError(ValueError):
+class ImageError(ProfilingError):
     """An image that cannot be used; the message names the file, what is wrong and the remedy."""
 
 

@@ -37,7 +37,8 @@ def gather(images, quality, fields, cells, platemaps):
     only_map = platemaps[~platemaps["Imaged"]].assign(
         Stage="platemap", Reason="the well stands in the plate map but has no images"
     )
-    only_images = platemaps[~platemaps["Mapped"]].assign(
+    has_map = platemaps["Mapped"].any()
+    only_images = platemaps[~platemaps["Mapped"] & has_map].assign(
         Stage="platemap", Reason="the well has images but no row in the plate map"
     )
     parts = [listed, unread, unsegmented, unembedded, only_map, only_images]

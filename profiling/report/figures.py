@@ -223,14 +223,13 @@ def draw_cells(axes, gallery, count=3):
     count : int
         Cells a cluster.
     """
-    clusters = sorted(gallery["Cluster"].unique())
-    for column, cluster in enumerate(clusters):
-        nearest = gallery[gallery["Cluster"].eq(cluster)].nsmallest(count, "ClusterDistance")
-        for row, thumbnail in enumerate(nearest["Thumbnail"]):
+    last = int(gallery["Cluster"].max()) if len(gallery) else 1
+    for cluster, cells in gallery.groupby("Cluster"):
+        for row, thumbnail in enumerate(cells.nsmallest(count, "ClusterDistance")["Thumbnail"]):
             picture = np.asarray(Image.open(io.BytesIO(thumbnail)))
-            axes.imshow(picture, extent=(column, column + 0.95, row + 0.95, row))
-    axes.set_xticks(np.arange(len(clusters)) + 0.475, clusters)
-    axes.set(xlim=(0, len(clusters)), ylim=(count, 0), yticks=[], xlabel="cluster")
+            axes.imshow(picture, extent=(cluster - 0.98, cluster - 0.02, row + 0.98, row + 0.02))
+    axes.set_xticks(np.arange(last) + 0.5, range(1, last + 1))
+    axes.set(xlim=(0, last), ylim=(count, 0), yticks=[], xlabel="cluster", anchor="N")
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
 
@@ -250,11 +249,11 @@ def overview(screen, alpha=0.05):
     -------
     matplotlib.figure.Figure
     """
-    figure = new_figure(13, 9.6)
+    figure = new_figure(13, 8.4)
     panels = figure.subplot_mosaic(
-        [["clusters", "treatments", "shares"], ["cells"] * 3],
-        width_ratios=[1, 1, 1.3],
-        height_ratios=[1, 0.62],
+        [["clusters", "shares"], ["clusters", "shares"], ["treatments", "shares"], ["treatments", "cells"]],
+        width_ratios=[1, 2],
+        height_ratios=[1, 1, 0.6, 1.4],
     )
     colours = compound_colours(screen["activity"])
     draw_cluster_map(panels["clusters"], screen["map"])
@@ -262,7 +261,7 @@ def overview(screen, alpha=0.05):
     colours = {plain(name): colour for name, colour in colours.items()} | {"negative controls": CONTROL}
     handles = [Line2D([], [], marker="o", linestyle="", color=c, label=name) for name, c in colours.items()]
     panels["treatments"].legend(
-        handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.06), ncols=2, handletextpad=0.1
+        handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.08), ncols=3, handletextpad=0.1
     )
     draw_composition(panels["shares"], composition(screen["wells"], screen["enrichment"]), screen["enrichment"], alpha)
     draw_cells(panels["cells"], screen["gallery"])

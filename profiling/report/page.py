@@ -126,8 +126,12 @@ def findings(screen, counts, alpha, k):
         far = activity[activity["Active"].astype(bool)].sort_values("ControlDistance", ascending=False, kind="stable")
         names = ", ".join(far["Metadata_Compound"].drop_duplicates().head(3))
         sentences.append(sentence + (f"; farthest from the controls: {names}." if names else "."))
-        if activity["AttainablePValue"].min() > alpha:
-            sentences.append(f"There are too few wells for any p-value below {alpha:g}.")
+        least = activity["AttainablePValue"].median()
+        if least > alpha / 10:
+            sentences.append(
+                f"Few wells a treatment: half of the treatments cannot reach a p-value below "
+                f"{sections.p_value(least)}, however strong they are."
+            )
     for test in screen["variance"].dropna(subset=["Ratio"]).head(1).itertuples():
         sentences.append(
             f"Replicates vary {sections.number(test.Ratio)} times as much as treatments differ, "
@@ -147,7 +151,8 @@ def findings(screen, counts, alpha, k):
     if counts["failures"]:
         sentences.append(
             f"{counts['images_lost']:,} of {counts['images']:,} images were lost; "
-            f"{counts['failures']:,} losses are listed below."
+            f"{counts['cells_segmented'] - counts['cells_profiled']:,} of {counts['cells_segmented']:,} cells "
+            f"have no profile. Every loss is listed with its reason."
         )
     return sentences
 

@@ -3,6 +3,7 @@
 import pandas as pd
 
 from profiling.report.drawing import cluster_colour, data_uri
+from profiling.report.summary import LOSING_STAGES, in_order
 
 MOST_ROWS = 200
 """Rows of a table on the page; the Parquet tables have all."""
@@ -33,10 +34,10 @@ def decimals(value):
 
 
 def p_value(value):
-    """A p-value: four decimals, or two significant digits where it is smaller than 0.001."""
+    """A p-value: four decimals, or two significant digits where it is smaller than 0.0001."""
     if pd.isna(value):
         return "–"
-    return f"{value:.4f}" if value >= 0.001 else f"{value:.1e}"
+    return f"{value:.4f}" if value >= 0.0001 else f"{value:.1e}"
 
 
 def yes(value):
@@ -119,9 +120,9 @@ def quality_grid(quality, flags):
         "Unreadable": ("Unreadable", count),
         **{name: (name.capitalize(), count) for name in QUALITY_FLAGS},
         "Excluded": ("Left out", count),
-        "Focus": ("Median focus", number),
-        "Background": ("Median background", number),
-        "Noise": ("Median noise", number),
+        "Focus": ("Focus", number),
+        "Background": ("Background", number),
+        "Noise": ("Noise", number),
     }
     return grid(summed.join(counted, how="left").reset_index(), columns)
 
@@ -171,7 +172,7 @@ def variance_grid(variance):
 
 
 def failures_grid(failures):
-    """Everything that was lost."""
+    """Everything that was lost, in the order of the workflow."""
     columns = {
         "Stage": ("Stage", text),
         "Metadata_Plate": ("Plate", text),
@@ -182,7 +183,7 @@ def failures_grid(failures):
         "Reason": ("Reason", text),
         "Remedy": ("Remedy", text),
     }
-    return grid(failures, columns)
+    return grid(in_order(failures, LOSING_STAGES), columns)
 
 
 def cluster_cards(sizes, gallery, enrichment, alpha, most_compounds=3):

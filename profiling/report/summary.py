@@ -15,6 +15,9 @@ STAGES = (
 )  # fmt: skip
 """Rules in the order of the workflow."""
 
+LOSING_STAGES = ("images", "quality", "platemap", "segmentation", "embedding", "features")
+"""Stages of the failures table, in the order of the workflow."""
+
 
 def headline(results, plates):
     """Count what a screen holds.
@@ -73,16 +76,21 @@ def stage_times(logs):
     jobs[["Seconds", "Memory"]] = jobs[["Seconds", "Memory"]].astype("float64")
     stages = jobs.groupby("Stage").agg(Jobs=("Seconds", "size"), Minutes=("Seconds", "sum"), Memory=("Memory", "max"))
     stages["Minutes"] /= 60
-    order = {stage: place for place, stage in enumerate(STAGES)}
-    return stages.reset_index().sort_values("Stage", key=lambda s: s.map(order), kind="stable", ignore_index=True)
+    return in_order(stages.reset_index(), STAGES)
 
 
 def failures_by_stage(failures):
     """Losses and lost cells (0 where not known) of each stage, in the order they arise."""
     grouped = failures.groupby("Stage", sort=False)
     table = grouped.agg(Losses=("Stage", "size"), Cells=("Cells", "sum")).reset_index()
-    order = {stage: place for place, stage in enumerate(("images", "quality", "platemap", "segmentation"))}
-    return table.sort_values("Stage", key=lambda s: s.map(order).fillna(len(order)), kind="stable", ignore_index=True)
+    return in_order(table, LOSING_STAGES)
+
+
+def in_order(table, stages):
+    """Rows in the order of the stages given, unknown ones last; the order within a stage is kept."""
+    order = {stage: place for place, stage in enumerate(stages)}
+    place = table["Stage"].map(order).fillna(len(order))
+    return table.loc[place.sort_values(kind="stable").index].reset_index(drop=True)
 
 
 def screen_plates(results):

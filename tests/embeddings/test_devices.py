@@ -9,12 +9,20 @@ import torch
 
 from profiling.embeddings.devices import choose_device
 
-HOLD = "from profiling.embeddings.devices import _lock_one; print(_lock_one(2, 0.05), flush=True); input()"
+HOLD = """
+from profiling.embeddings.devices import _lock_one
+print("ready", flush=True)
+print(_lock_one(2, wait=0.05), flush=True)
+input()
+"""
 
 
 def start():
     """A process that waits for one of two locks, says which it has, and keeps it."""
-    return subprocess.Popen([sys.executable, "-c", HOLD], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    process = subprocess.Popen([sys.executable, "-c", HOLD], text=True, **pipes)
+    assert process.stdout.readline() == "ready\n"
+    return process
 
 
 def test_processes_share_out_the_devices_and_a_killed_one_gives_its_device_back(tmp_path, monkeypatch):
@@ -25,7 +33,7 @@ def test_processes_share_out_the_devices_and_a_killed_one_gives_its_device_back(
     os.set_blocking(waiting.stdout.fileno(), False)
     try:
         assert sorted(indices) == [0, 1]
-        time.sleep(2)
+        time.sleep(0.5)
         assert not waiting.stdout.readline(), "a third process took a device that was held"
         os.set_blocking(waiting.stdout.fileno(), True)
         os.kill(holders[0].pid, signal.SIGKILL)

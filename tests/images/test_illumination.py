@@ -91,6 +91,14 @@ def test_without_vignetting_the_flat_field_is_flat():
     assert np.std(fitted.flat) < 0.01
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_few_crowded_fields_are_not_made_worse(seed):
+    truth = vignette()
+    crowded = fields(24, truth, seed=seed, cells=(90, 140))
+    error = relative_error(fit_illumination(crowded, dark=DARK).flat, truth)
+    assert error <= 1.001 * relative_error(np.ones(SHAPE), truth)
+
+
 def test_too_few_fields_are_not_corrected():
     fitted = fit_illumination(fields(5, vignette()), dark=DARK)
     np.testing.assert_array_equal(fitted.flat, np.ones(SHAPE))

@@ -1,0 +1,84 @@
+"""An edit of the configuration reruns what it touches, nothing else."""
+
+import shutil
+
+import pytest
+import yaml
+from conftest import planned, write_config
+
+from profiling.config import RULES, SECTIONS, Config
+
+AFTER_WELLS = {"treatments", "enrichment", "activity"}
+AFTER_FEATURES = {"clusters", "map", "phenotypes", "wells", "screen_wells"} | AFTER_WELLS
+AFTER_CELLS = {"scale", "reduce", "features", "failures"} | AFTER_FEATURES
+AFTER_LIMITS = {"embed", "merge"} | AFTER_CELLS
+AFTER_ILLUMINATION = {"limits", "segment"} | AFTER_LIMITS
+AFTER_IMAGES = {"quality", "flags", "illumination", "platemap"} | AFTER_ILLUMINATION
+EDITS = {
+    "images": ({"pattern": r"(?P<well>[A-Z]\d\d)_s(?P<site>\d+)_(?P<channel>\w+)\.tif$"}, {"images"} | AFTER_IMAGES),
+    "quality": ({"bit_depth": 14}, {"quality", "merge", "flags"} | AFTER_CELLS),
+    "illumination": ({"dark": 90}, {"illumination"} | AFTER_ILLUMINATION),
+    "limits": ({"high": 99.5}, {"limits"} | AFTER_LIMITS),
+    "segmentation": ({"nucleus_diameter": "16 um"}, {"segment"} | AFTER_LIMITS),
+    "embedding": ({"crop": "50 um"}, {"backbone", "embed", "merge"} | AFTER_CELLS),
+    "platemap": ({"roles": {"nocodazole": "positive_control"}}, {"platemap"} | AFTER_CELLS),
+    "flags": ({"focus_mads": 3}, {"flags"} | AFTER_CELLS),
+    "normalisation": ({"clip": 8}, {"scale", "reduce", "features", "failures"} | AFTER_FEATURES),
+    "reduction": ({"components": 20}, {"reduce", "features", "failures"} | AFTER_FEATURES),
+    "clusters": ({"k": 10}, {"clusters", "phenotypes", "wells", "screen_wells"} | AFTER_WELLS),
+    "map": ({"perplexity": 20}, {"map", "phenotypes", "wells", "screen_wells"} | AFTER_WELLS),
+    "wells": ({"minimum_cells": 5}, {"wells", "screen_wells"} | AFTER_WELLS),
+    "statistics": ({"alpha": 0.1}, {"enrichment", "activity"}),
+    "report": ({"cells_per_cluster": 4}, set()),
+    "seed": (7, {"clusters", "map", "phenotypes", "wells", "screen_wells", "enrichment", "activity", "treatments"}),
+}
+"""Section → an edit of it and the rules that run for it; `configuration` and `report` always follow."""
+
+
+def test_every_key_has_an_entry():
+    assert set(EDITS) == (set(SECTIONS) | {"seed"})
+    assert set(RULES) == set(Config.model_fields)
+    for section, (_, rules) in EDITS.items():
+        assert set(RULES[section]) <= rules | {"report"}, section
+
+
+@pytest.mark.parametrize("section", EDITS)
+def test_an_edit_reruns_exactly_what_it_touches(simulated, section):
+    edit, expected = EDITS[section]
+    path = simulated / "config.yaml"
+    original = path.read_text()
+    config = yaml.safe_load(original)
+    config[section] = {**config.get(section, {}), **edit} if isinstance(edit, dict) else edit
+    try:
+        write_config(simulated, config)
+        assert planned(simulated) == expected | {"configuration", "report"}
+    finally:
+        path.write_text(original)
+
+
+def test_comments_order_and_defaults_rerun_nothing(simulated):
+    path = simulated / "config.yaml"
+    original = path.read_text()
+    config = dict(reversed(yaml.safe_load(original).items()))
+    config["clusters"] = {"n_init": 10, **config["clusters"]}
+    try:
+        path.write_text("# a comment\n" + yaml.safe_dump(config, sort_keys=False))
+        assert planned(simulated) == set()
+    finally:
+        path.write_text(original)
+
+
+def test_a_corrected_plate_map_reruns_no_pixel_work(simulated):
+    path = simulated / "demo" / "platemap.csv"
+    original = path.read_text()
+    try:
+        path.write_text(original.replace("nocodazole", "colchicine"))
+        assert planned(simulated) == {"platemap", "report"} | AFTER_CELLS
+    finally:
+        path.write_text(original)
+
+
+def test_a_moved_screen_is_up_to_date(simulated, tmp_path):
+    moved = tmp_path / "moved"
+    shutil.copytree(simulated, moved, symlinks=True)
+    assert planned(moved) == set()
