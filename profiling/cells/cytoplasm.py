@@ -6,7 +6,7 @@ import edt
 import numpy as np
 from skimage.segmentation import watershed
 
-from profiling.cells.threshold import NOISE_MARGIN, QUANTISATION, background_level, blur
+from profiling.cells.threshold import NOISE_MARGIN, QUANTISATION, blur, lowest_level
 
 WORKING_DIAMETER = 8  # cells are flooded on an image reduced to about this nucleus diameter in px
 RING = 0.3  # default width of the ring as a fraction of the nucleus' diameter
@@ -14,7 +14,7 @@ RIM = 0.1  # cytoplasm around every nucleus, however dim, as a fraction of the n
 REACH = 2.5  # no cell extends further from its nucleus than this many nucleus diameters
 SMOOTHING = 0.07  # sigma as a fraction of the nucleus' diameter
 EDGE_FRACTION = 0.2  # the edge of a cell, relative to the mean signal of the ring around its nucleus
-DISTANCE_WEIGHT = 0.5  # one nucleus diameter weighs as much as this change of log intensity
+DISTANCE_WEIGHT = 2.0  # one nucleus diameter weighs as much as this change of log intensity
 
 
 def median_diameter(nuclei):
@@ -89,7 +89,7 @@ def flood_cells(nuclei, image, threshold_correction=1.0):
     diameter = median_diameter(nuclei)
     integer = np.issubdtype(image.dtype, np.integer)
     smooth = blur(np.ascontiguousarray(image, np.float32), max(SMOOTHING * diameter, 0.7))
-    level, noise = background_level(smooth)
+    level, noise = lowest_level(smooth)
     floor = NOISE_MARGIN * max(noise, QUANTISATION if integer else 0.0)
     signal = smooth - level
 

@@ -249,7 +249,7 @@ def overview(screen, alpha=0.05):
     -------
     matplotlib.figure.Figure
     """
-    figure = new_figure(13, 8.4)
+    figure = new_figure(13, 8)
     panels = figure.subplot_mosaic(
         [["clusters", "shares"], ["clusters", "shares"], ["treatments", "shares"], ["treatments", "cells"]],
         width_ratios=[1, 2],
