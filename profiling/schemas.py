@@ -54,7 +54,11 @@ TREATMENT = (
     Column("Metadata_Compound", STRING, "Compound, from the plate map"),
     Column("Metadata_Concentration", DOUBLE, "Dose, from the plate map; null where it has none"),
     Column("Metadata_Unit", STRING, "Unit of the dose"),
-    Column("Metadata_Role", STRING, "`negative_control`, `positive_control`, `treatment`, `empty`, or as the plate map says"),
+    Column(
+        "Metadata_Role",
+        STRING,
+        "`negative_control`, `positive_control`, `treatment`, `empty`, or as the plate map says",
+    ),
     Column("Metadata_Treatment", STRING, "compound@dose with its unit; the compound alone where it has no dose"),
 )
 PLATEMAP = (Column("Metadata_Batch", STRING, "Batch of the experiment, by default the plate"), *TREATMENT)
@@ -66,6 +70,7 @@ MEASURED = (
     Column("BoundingBoxMinimumY", INT, "px, first row of the cell"),
     Column("BoundingBoxMaximumX", INT, "px, one past the last column of the cell"),
     Column("BoundingBoxMaximumY", INT, "px, one past the last row of the cell"),
+    Column("NucleusTouchesBorder", BOOL, "Nucleus touches the border of the image"),
     Column("TouchesBorder", BOOL, "Nucleus or cell touches the border of the image"),
 )
 MEASUREMENT = Column(
@@ -323,7 +328,9 @@ TABLES = {
             Column("K", INT, "Number of clusters"),
             Column("Seed", INT, "Seed of the fit"),
             Column("Silhouette", DOUBLE, "Mean silhouette on a subsample"),
-            Column("Stability", DOUBLE, "Mean adjusted Rand index with fits of all seeds on random halves of the cells"),
+            Column(
+                "Stability", DOUBLE, "Mean adjusted Rand index with fits of all seeds on random halves of the cells"
+            ),
             Column("Inertia", DOUBLE, "Sum of squared distances to the centres"),
             Column("PlateAssociation", DOUBLE, "Association of clusters with plates: 0 none, 1 complete"),
         ),

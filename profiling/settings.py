@@ -250,7 +250,11 @@ class Flags(Section):
         6.0, ge=0, description="Blank: brightest pixels less than this many noise deviations above the median."
     )
     images: FlagAction = Field("exclude", description="What happens to cells of flagged fields.")
-    border_cells: FlagAction = Field("exclude", description="What happens to cells that touch the border.")
+    border: Literal["nucleus", "cell", "keep"] = Field(
+        "nucleus",
+        description="Cells left out at the border of the image: those whose `nucleus` touches it, those of which any "
+        "part of the `cell` does, or none (`keep`).",
+    )
     outlier_mads: float = Field(
         10.0, gt=0, description="Outlier: area or intensity of the nucleus this many robust deviations off."
     )
@@ -278,6 +282,11 @@ class Reduction(Section):
 
     components: int | float = Field(
         50, gt=0, le=2000, description="Components kept, or below 1 the share of the variance they must reach."
+    )
+    whiten: bool = Field(
+        True,
+        description="Whether components are scaled to unit variance, so that one strong phenotype does not drown the "
+        "others in distances.",
     )
 
 

@@ -1,11 +1,11 @@
-"""Flags of cells: border and outliers, from the cell table alone."""
+"""Flags of cells, from the cell table alone."""
 
 import numpy as np
 import pandas as pd
 
 
-def flag_cells(cells, nuclei_channel, mads):
-    """Flag the cells of one plate.
+def flag_outliers(cells, nuclei_channel, mads):
+    """Flag the outlier cells of one plate.
 
     Parameters
     ----------
@@ -18,7 +18,7 @@ def flag_cells(cells, nuclei_channel, mads):
 
     Returns
     -------
-    border, outlier : pandas.Series of bool
+    pandas.Series of bool
         Area and mean intensity are compared on the log scale, on which sizes and stains spread evenly, so
         that a phenotype of large nuclei is not cut off at the top.
     """
@@ -28,4 +28,4 @@ def flag_cells(cells, nuclei_channel, mads):
         median = values.median()
         spread = 1.4826 * (values - median).abs().median()
         outlier |= (values - median).abs() > mads * spread
-    return cells["TouchesBorder"].astype(bool), outlier
+    return outlier

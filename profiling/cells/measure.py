@@ -71,7 +71,11 @@ def cell_columns(channels):
             for channel in channels
             for name in intensities
         ]
-    return [*columns, ("TouchesBorder", "bool", "cell or nucleus touches the border of the image")]
+    return [
+        *columns,
+        ("NucleusTouchesBorder", "bool", "nucleus touches the border of the image"),
+        ("TouchesBorder", "bool", "cell or nucleus touches the border of the image"),
+    ]
 
 
 def measure_cells(nuclei, cells, channels):
@@ -121,6 +125,7 @@ def measure_cells(nuclei, cells, channels):
         "BoundingBoxMaximumX": box[:, 3],
         "BoundingBoxMaximumY": box[:, 2],
         "Cytoplasm_AreaShape_Area": _spread(regions["Cytoplasm"].areas, regions["Cytoplasm"], labels, 0.0),
+        "NucleusTouchesBorder": _touches_border(nuclei_box, nuclei.shape),
         "TouchesBorder": _touches_border(nuclei_box, nuclei.shape) | _touches_border(box, nuclei.shape),
     }
     for compartment, image in (("Nuclei", nuclei), ("Cells", cells)):

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 from profiling.errors import ProfilingError
 from profiling.phenotypes.models import load_arrays, save_arrays
 from profiling.phenotypes.normalise import fit_scaler, usable_features, zscore
-from profiling.phenotypes.reduce import Moments, Reduction, fit_pca, moments, pool_moments, transform
+from profiling.phenotypes.reduce import Moments, Reduction, fit_pca, moments, pool_moments, transform, whiten
 from profiling.phenotypes.selection import select_cells
 from profiling.progress import log
 from profiling.sampling import stratified_sample
@@ -76,6 +76,8 @@ def reduce(scalers, settings, out):
 
     pooled = pool_moments(parts())
     reduction = fit_pca(pooled.mean, pooled.cov, settings.components)
+    if settings.whiten:
+        reduction = whiten(reduction)
     save_arrays(out, usable=usable, plates=np.array(plates), **reduction._asdict())
     share = reduction.variance_ratio.sum()
     log.info("%d of %d features, %d components, %.1f %% of the variance", usable.sum(), len(usable),
@@ -112,7 +114,7 @@ def features(embeddings, cells, flags, platemap, scaler, reduction, nuclei_chann
 
 def _select(cells, flags, platemap, nuclei_channel, settings):
     measured = ["Nuclei_AreaShape_Area", f"Nuclei_Intensity_MeanIntensity_{nuclei_channel}"]
-    cells = read_table(cells, "cells", [*CELL_KEY, "TouchesBorder", "Embedded", *measured])
+    cells = read_table(cells, "cells", [*CELL_KEY, "NucleusTouchesBorder", "TouchesBorder", "Embedded", *measured])
     return select_cells(cells, read_table(flags, "flags"), read_table(platemap, "platemaps"), settings, nuclei_channel)
 
 

@@ -142,6 +142,21 @@ def fit_pca(mean, cov, components):
     return Reduction(np.asarray(mean, float), loadings * signs[:, None], variance[:count], ratio[:count])
 
 
+def whiten(reduction):
+    """Scale the components of a PCA so that scores have unit variance.
+
+    Parameters
+    ----------
+    reduction : Reduction
+
+    Returns
+    -------
+    Reduction
+        The same directions divided by the standard deviation along them; no longer orthonormal.
+    """
+    return reduction._replace(components=reduction.components / np.sqrt(reduction.variance)[:, None])
+
+
 def transform(x, reduction):
     """Project x (n, d) onto the principal components, -> (n, k) float32."""
     scores = np.empty((len(x), len(reduction.components)), dtype=np.float32)

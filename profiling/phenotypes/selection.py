@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from profiling.cells.flags import flag_cells
+from profiling.cells.flags import flag_outliers
 from profiling.tables import CELL_KEY, FIELD_KEY
 
 WELL_KEY = ["Metadata_Plate", "Metadata_Well"]
@@ -30,13 +30,14 @@ def select_cells(cells, flags, wells, settings, nuclei_channel):
         ``Metadata_Plate``, ``Metadata_Well``, ``Metadata_Site``, ``Reason`` and the number of ``Cells``: embedded
         cells that a flag excludes. Selected and left-out cells add up to the embedded ones.
     """
-    border, outlier = flag_cells(cells, nuclei_channel, settings.outlier_mads)
+    outlier = flag_outliers(cells, nuclei_channel, settings.outlier_mads)
+    border = cells["NucleusTouchesBorder" if settings.border == "nucleus" else "TouchesBorder"]
     table = cells[CELL_KEY].copy()
     table["Embedded"] = cells["Embedded"]
     table = table.merge(_field_flags(flags), how="left", on=FIELD_KEY, validate="many_to_one")
     excluded, kept = table.pop("Excluding"), table.pop("Kept")
     for name, mask, action in (
-        ("touches border", border.to_numpy(), settings.border_cells),
+        ("touches border", border.to_numpy(), "keep" if settings.border == "keep" else "exclude"),
         ("outlier", outlier.to_numpy(), settings.outlier_cells),
     ):
         if action == "exclude":

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.decomposition import PCA
 
-from profiling.phenotypes.reduce import fit_pca, moments, pool_moments, transform
+from profiling.phenotypes.reduce import fit_pca, moments, pool_moments, transform, whiten
 
 
 def cloud(n=300, d=20, seed=0):
@@ -70,3 +70,11 @@ def test_nothing_to_reduce():
     for components in (0, -1, 1.5):
         with pytest.raises(ValueError, match="components must be"):
             fit_pca(*moments(cloud())[1:], components=components)
+
+
+def test_whitened_scores_have_unit_variance_and_the_same_directions():
+    x = cloud()
+    reduction = fit_pca(*moments(x)[1:], components=5)
+    scores, white = transform(x, reduction), transform(x, whiten(reduction))
+    np.testing.assert_allclose(np.cov(white.T, bias=True), np.eye(5), atol=1e-4)
+    np.testing.assert_allclose(white * np.sqrt(reduction.variance), scores, rtol=1e-3, atol=1e-4)

@@ -39,7 +39,9 @@ def test_wells_of_a_real_plate_run_through(tmp_path):
 
 
 def test_a_wrong_configuration_says_what_to_correct(tmp_path):
-    write_config(tmp_path, {"plates": [{"plate": "P1", "images": "nowhere"}], "channels": ["DNA"], "clusters": {"kk": 3}})
+    write_config(
+        tmp_path, {"plates": [{"plate": "P1", "images": "nowhere"}], "channels": ["DNA"], "clusters": {"kk": 3}}
+    )
     done = snakemake(tmp_path, "--dry-run", check=False)
     assert done.returncode and "clusters.kk: unknown key; did you mean 'k'?" in done.stdout + done.stderr
     write_config(tmp_path, {"plates": [{"plate": "P1", "images": "nowhere"}], "channels": ["DNA"]})
