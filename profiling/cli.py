@@ -187,15 +187,17 @@ def embed(args):
 
 @command(
     "merge",
-    option("table", help="which table"),
-    option("pieces", help="pieces to join", nargs="+", type=Path),
-    OUT,
-)
+    option(
+        "--table", nargs="+", action="append", required=True, metavar=("NAME", "OUT"),
+        help="name of a table, the file to write, and the pieces to join; may be given again",
+    ),
+)  # fmt: skip
 def merge(args):
-    """Join the pieces of a table, sorted by its key."""
+    """Join the pieces of tables, sorted by their keys."""
     from profiling.tables import merge_tables
 
-    merge_tables(args.pieces, args.out, args.table)
+    for name, out, *pieces in args.table:
+        merge_tables(pieces, out, name)
 
 
 @command("flag", path("--quality", "quality table of the plate"), settings("flags"), OUT)
@@ -264,7 +266,7 @@ def map_cells(args):
 )  # fmt: skip
 def phenotypes(args):
     """Assign the cells of a plate to clusters and give them their place on the map."""
-    from profiling.phenotypes.cluster_jobs import phenotypes
+    from profiling.phenotypes.phenotype_jobs import phenotypes
 
     phenotypes(args.features, args.clusters, args.map, args.settings, args.seed, args.out)
 
@@ -276,7 +278,7 @@ def phenotypes(args):
 )  # fmt: skip
 def wells(args):
     """Make the well profiles of a plate: mean components, cluster shares, cell counts."""
-    from profiling.wells.jobs import wells
+    from profiling.wells.profile_jobs import wells
 
     wells(args.features, args.phenotypes, args.fields, args.platemap, args.clusters, args.settings, args.out)
 
@@ -284,7 +286,7 @@ def wells(args):
 @command("treatments", WELLS, OUT)
 def treatments(args):
     """Make the profiles of treatments from those of their wells."""
-    from profiling.wells.jobs import treatments
+    from profiling.wells.profile_jobs import treatments
 
     treatments(args.wells, args.out)
 
@@ -292,7 +294,7 @@ def treatments(args):
 @command("enrichment", WELLS, settings("statistics"), SEED, OUT)
 def enrichment(args):
     """Test the share of each cluster in each compound's wells against the negative controls."""
-    from profiling.wells.jobs import enrich
+    from profiling.wells.statistic_jobs import enrich
 
     enrich(args.wells, args.settings, args.seed, args.out)
 
@@ -300,7 +302,7 @@ def enrichment(args):
 @command("activity", WELLS, settings("statistics"), SEED, OUT, path("--out-variance", "Jackson's variance ratio"))
 def activity(args):
     """Test every treatment against the negative controls, and replicates against permuted treatments."""
-    from profiling.wells.jobs import activities
+    from profiling.wells.statistic_jobs import activities
 
     activities(args.wells, args.settings, args.seed, args.out, args.out_variance)
 

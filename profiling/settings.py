@@ -202,7 +202,7 @@ class Embedding(Section):
         "auto", description="Where the network runs; `auto` takes a GPU if there is one."
     )
     batch_size: int | None = Field(
-        None, ge=1, description="Images a forward pass. Left out: 64 on a CPU, whose caches it fits, 512 on a GPU."
+        None, ge=1, description="Images a forward pass on a GPU. Left out: 512. On a CPU it is always 32."
     )
     thumbnails_per_well: int = Field(
         24, ge=0, description="Cells a well that get a thumbnail, chosen by a hash of the cell key."

@@ -6,22 +6,39 @@ rule segment:
         cells="results/chunks/{plate}/{chunk}/segmented.parquet",
         fields="results/chunks/{plate}/{chunk}/fields.parquet",
         labels=directory("results/labels/{plate}/{chunk}"),
+    log:
+        "logs/segment/{plate}/{chunk}.log",
+    benchmark:
+        "logs/segment/{plate}/{chunk}.tsv"
+    threads: 1
+    resources:
+        mem_mb=memory(2000),
+        runtime=240,
+        gpu=0,
     params:
         folder=folder,
         flatfields=lambda wildcards: f"results/illumination/{wildcards.plate}",
         chunk=chunk_options,
         channels=CONFIG.channels,
         settings=lambda wildcards: settings("segmentation"),
-    threads: 1
-    resources:
-        mem_mb=memory(2000),
-        runtime=240,
-        gpu=0,
-    log:
-        "logs/segment/{plate}/{chunk}.log",
-    benchmark:
-        "logs/segment/{plate}/{chunk}.tsv"
     shell:
         "profiling segment --images {input.images} --folder {params.folder:q} --flatfields {params.flatfields}"
         " {params.chunk} --channels {params.channels} --settings {params.settings:q} --threads {threads}"
         " --out-cells {output.cells} --out-fields {output.fields} --out-labels {output.labels} 2> {log}"
+
+
+rule merge_fields:
+    input:
+        chunk_pieces("fields"),
+    output:
+        "results/fields/{plate}.parquet",
+    log:
+        "logs/merge_fields/{plate}.log",
+    benchmark:
+        "logs/merge_fields/{plate}.tsv"
+    resources:
+        mem_mb=memory(1000),
+        runtime=60,
+        gpu=0,
+    shell:
+        "profiling merge --table fields {output} {input} 2> {log}"

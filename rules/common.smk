@@ -59,10 +59,14 @@ def chunk_options(wildcards):
     return f"{options} --exclude {' '.join(excluded)}" if excluded else options
 
 
-def chunk_pieces(wildcards):
-    """The pieces of a plate's table, one a chunk."""
-    chunks = range(1, chunk_count(wildcards.plate) + 1)
-    return [f"results/chunks/{wildcards.plate}/{chunk}/{wildcards.table}.parquet" for chunk in chunks]
+def chunk_pieces(table):
+    """The pieces of a plate's table, one a chunk, as an input function."""
+
+    def pieces(wildcards):
+        chunks = range(1, chunk_count(wildcards.plate) + 1)
+        return [f"results/chunks/{wildcards.plate}/{chunk}/{table}.parquet" for chunk in chunks]
+
+    return pieces
 
 
 def plate_tables(*tables):

@@ -2,20 +2,20 @@ rule images:
     output:
         table="results/images/{plate}.parquet",
         unplaced="results/chunks/{plate}/unplaced.parquet",
+    log:
+        "logs/images/{plate}.log",
+    benchmark:
+        "logs/images/{plate}.tsv"
+    priority: 10
+    resources:
+        mem_mb=memory(1000),
+        runtime=60,
+        gpu=0,
     params:
         folder=folder,
         layout=lambda wildcards: PLATES[wildcards.plate].layout,
         channels=CONFIG.channels,
         settings=lambda wildcards: settings("images"),
-    resources:
-        mem_mb=memory(1000),
-        runtime=60,
-        gpu=0,
-    priority: 10
-    log:
-        "logs/images/{plate}.log",
-    benchmark:
-        "logs/images/{plate}.tsv"
     shell:
         "profiling images --plate {wildcards.plate} --folder {params.folder:q} --layout {params.layout}"
         " --channels {params.channels} --settings {params.settings:q}"
@@ -27,19 +27,19 @@ rule quality:
         images="results/images/{plate}.parquet",
     output:
         "results/chunks/{plate}/{chunk}/quality.parquet",
-    params:
-        folder=folder,
-        chunk=chunk_options,
-        settings=lambda wildcards: settings("quality"),
+    log:
+        "logs/quality/{plate}/{chunk}.log",
+    benchmark:
+        "logs/quality/{plate}/{chunk}.tsv"
     threads: 1
     resources:
         mem_mb=memory(1000),
         runtime=120,
         gpu=0,
-    log:
-        "logs/quality/{plate}/{chunk}.log",
-    benchmark:
-        "logs/quality/{plate}/{chunk}.tsv"
+    params:
+        folder=folder,
+        chunk=chunk_options,
+        settings=lambda wildcards: settings("quality"),
     shell:
         "profiling quality --images {input.images} --folder {params.folder:q} {params.chunk}"
         " --settings {params.settings:q} --threads {threads} --out {output} 2> {log}"
@@ -50,20 +50,20 @@ rule illumination:
         images="results/images/{plate}.parquet",
     output:
         expand("results/illumination/{{plate}}/{channel}.tif", channel=CONFIG.channels),
-    params:
-        folder=folder,
-        out=lambda wildcards: f"results/illumination/{wildcards.plate}",
-        channels=CONFIG.channels,
-        settings=lambda wildcards: settings("illumination"),
+    log:
+        "logs/illumination/{plate}.log",
+    benchmark:
+        "logs/illumination/{plate}.tsv"
     threads: 1
     resources:
         mem_mb=memory(2000),
         runtime=120,
         gpu=0,
-    log:
-        "logs/illumination/{plate}.log",
-    benchmark:
-        "logs/illumination/{plate}.tsv"
+    params:
+        folder=folder,
+        out=lambda wildcards: f"results/illumination/{wildcards.plate}",
+        channels=CONFIG.channels,
+        settings=lambda wildcards: settings("illumination"),
     shell:
         "profiling illumination --images {input.images} --folder {params.folder:q} --channels {params.channels}"
         " --settings {params.settings:q} --threads {threads} --out {params.out} 2> {log}"
@@ -75,39 +75,37 @@ rule limits:
         flatfields=rules.illumination.output,
     output:
         "results/limits/{plate}.parquet",
-    params:
-        folder=folder,
-        flatfields=lambda wildcards: f"results/illumination/{wildcards.plate}",
-        channels=CONFIG.channels,
-        settings=lambda wildcards: settings("limits"),
+    log:
+        "logs/limits/{plate}.log",
+    benchmark:
+        "logs/limits/{plate}.tsv"
     threads: 1
     resources:
         mem_mb=memory(2000),
         runtime=120,
         gpu=0,
-    log:
-        "logs/limits/{plate}.log",
-    benchmark:
-        "logs/limits/{plate}.tsv"
+    params:
+        folder=folder,
+        flatfields=lambda wildcards: f"results/illumination/{wildcards.plate}",
+        channels=CONFIG.channels,
+        settings=lambda wildcards: settings("limits"),
     shell:
         "profiling limits --images {input.images} --folder {params.folder:q} --flatfields {params.flatfields}"
         " --channels {params.channels} --settings {params.settings:q} --threads {threads} --out {output} 2> {log}"
 
 
-rule merge:
+rule merge_quality:
     input:
-        chunk_pieces,
+        chunk_pieces("quality"),
     output:
-        "results/{table}/{plate}.parquet",
-    wildcard_constraints:
-        table="quality|fields|cells|embeddings|thumbnails",
+        "results/quality/{plate}.parquet",
+    log:
+        "logs/merge_quality/{plate}.log",
+    benchmark:
+        "logs/merge_quality/{plate}.tsv"
     resources:
         mem_mb=memory(1000),
         runtime=60,
         gpu=0,
-    log:
-        "logs/merge/{plate}/{table}.log",
-    benchmark:
-        "logs/merge/{plate}/{table}.tsv"
     shell:
-        "profiling merge {wildcards.table} {input} --out {output} 2> {log}"
+        "profiling merge --table quality {output} {input} 2> {log}"

@@ -4,20 +4,20 @@ rule platemap:
         platemap=platemap_file,
     output:
         "results/platemaps/{plate}.parquet",
+    log:
+        "logs/platemap/{plate}.log",
+    benchmark:
+        "logs/platemap/{plate}.tsv"
+    priority: 10
+    resources:
+        mem_mb=memory(1000),
+        runtime=10,
+        gpu=0,
     params:
         layout=lambda wildcards: PLATES[wildcards.plate].layout,
         batch=lambda wildcards: PLATES[wildcards.plate].batch or wildcards.plate,
         map=platemap_option,
         settings=lambda wildcards: settings("platemap"),
-    resources:
-        mem_mb=memory(1000),
-        runtime=10,
-        gpu=0,
-    priority: 10
-    log:
-        "logs/platemap/{plate}.log",
-    benchmark:
-        "logs/platemap/{plate}.tsv"
     shell:
         "profiling platemap --plate {wildcards.plate} --batch {params.batch:q} --layout {params.layout}"
         " --images {input.images} {params.map} --settings {params.settings:q} --out {output} 2> {log}"
@@ -28,16 +28,16 @@ rule flags:
         "results/quality/{plate}.parquet",
     output:
         "results/flags/{plate}.parquet",
-    params:
-        settings=lambda wildcards: settings("flags"),
-    resources:
-        mem_mb=memory(1000),
-        runtime=10,
-        gpu=0,
     log:
         "logs/flags/{plate}.log",
     benchmark:
         "logs/flags/{plate}.tsv"
+    resources:
+        mem_mb=memory(1000),
+        runtime=10,
+        gpu=0,
+    params:
+        settings=lambda wildcards: settings("flags"),
     shell:
         "profiling flag --quality {input} --settings {params.settings:q} --out {output} 2> {log}"
 
@@ -50,18 +50,18 @@ rule scale:
         platemap="results/platemaps/{plate}.parquet",
     output:
         "results/models/scalers/{plate}.npz",
-    params:
-        nuclei_channel=NUCLEI_CHANNEL,
-        flags=lambda wildcards: settings("flags"),
-        settings=lambda wildcards: settings("normalisation"),
-    resources:
-        mem_mb=memory(4000),
-        runtime=60,
-        gpu=0,
     log:
         "logs/scale/{plate}.log",
     benchmark:
         "logs/scale/{plate}.tsv"
+    resources:
+        mem_mb=memory(4000),
+        runtime=60,
+        gpu=0,
+    params:
+        nuclei_channel=NUCLEI_CHANNEL,
+        flags=lambda wildcards: settings("flags"),
+        settings=lambda wildcards: settings("normalisation"),
     shell:
         "profiling scale --embeddings {input.embeddings} --cells {input.cells} --flags {input.flags}"
         " --platemap {input.platemap} --nuclei-channel {params.nuclei_channel} --flag-settings {params.flags:q}"
@@ -73,16 +73,16 @@ rule reduce:
         expand("results/models/scalers/{plate}.npz", plate=PLATES),
     output:
         "results/models/reduction.npz",
-    params:
-        settings=lambda wildcards: settings("reduction"),
-    resources:
-        mem_mb=memory(2000),
-        runtime=60,
-        gpu=0,
     log:
         "logs/reduce.log",
     benchmark:
         "logs/reduce.tsv"
+    resources:
+        mem_mb=memory(2000),
+        runtime=60,
+        gpu=0,
+    params:
+        settings=lambda wildcards: settings("reduction"),
     shell:
         "profiling reduce {input} --settings {params.settings:q} --out {output} 2> {log}"
 
@@ -98,17 +98,17 @@ rule features:
     output:
         table="results/features/{plate}.parquet",
         left_out="results/chunks/{plate}/left_out.parquet",
-    params:
-        nuclei_channel=NUCLEI_CHANNEL,
-        flags=lambda wildcards: settings("flags"),
-    resources:
-        mem_mb=memory(2000),
-        runtime=60,
-        gpu=0,
     log:
         "logs/features/{plate}.log",
     benchmark:
         "logs/features/{plate}.tsv"
+    resources:
+        mem_mb=memory(2000),
+        runtime=60,
+        gpu=0,
+    params:
+        nuclei_channel=NUCLEI_CHANNEL,
+        flags=lambda wildcards: settings("flags"),
     shell:
         "profiling features --embeddings {input.embeddings} --cells {input.cells} --flags {input.flags}"
         " --platemap {input.platemap} --nuclei-channel {params.nuclei_channel} --flag-settings {params.flags:q}"
@@ -122,17 +122,17 @@ rule clusters:
     output:
         model="results/models/clusters.npz",
         table="results/clusters.parquet",
-    params:
-        seed=CONFIG.seed,
-        settings=lambda wildcards: settings("clusters"),
-    resources:
-        mem_mb=memory(4000),
-        runtime=120,
-        gpu=0,
     log:
         "logs/clusters.log",
     benchmark:
         "logs/clusters.tsv"
+    resources:
+        mem_mb=memory(4000),
+        runtime=120,
+        gpu=0,
+    params:
+        seed=CONFIG.seed,
+        settings=lambda wildcards: settings("clusters"),
     shell:
         "profiling cluster {input} --seed {params.seed} --settings {params.settings:q}"
         " --out {output.model} --out-sweep {output.table} 2> {log}"
@@ -143,18 +143,18 @@ rule map:
         plate_tables("features"),
     output:
         "results/models/map.npz",
-    params:
-        seed=CONFIG.seed,
-        settings=lambda wildcards: settings("map"),
+    log:
+        "logs/map.log",
+    benchmark:
+        "logs/map.tsv"
     threads: CONFIG.map.threads
     resources:
         mem_mb=memory(4000),
         runtime=240,
         gpu=0,
-    log:
-        "logs/map.log",
-    benchmark:
-        "logs/map.tsv"
+    params:
+        seed=CONFIG.seed,
+        settings=lambda wildcards: settings("map"),
     shell:
         "profiling map {input} --seed {params.seed} --settings {params.settings:q} --out {output} 2> {log}"
 
@@ -166,18 +166,18 @@ rule phenotypes:
         map="results/models/map.npz",
     output:
         "results/phenotypes/{plate}.parquet",
-    params:
-        seed=CONFIG.seed,
-        settings=lambda wildcards: settings("map"),
+    log:
+        "logs/phenotypes/{plate}.log",
+    benchmark:
+        "logs/phenotypes/{plate}.tsv"
     threads: CONFIG.map.threads if CONFIG.map.place_all else 1
     resources:
         mem_mb=memory(2000),
         runtime=120,
         gpu=0,
-    log:
-        "logs/phenotypes/{plate}.log",
-    benchmark:
-        "logs/phenotypes/{plate}.tsv"
+    params:
+        seed=CONFIG.seed,
+        settings=lambda wildcards: settings("map"),
     shell:
         "profiling phenotypes --features {input.features} --clusters {input.clusters} --map {input.map}"
         " --seed {params.seed} --settings {params.settings:q} --out {output} 2> {log}"

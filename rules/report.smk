@@ -5,10 +5,10 @@ localrules:
 rule configuration:
     output:
         "results/config.json",
-    params:
-        config=lambda wildcards: CONFIG.model_dump_json(indent=2),
     log:
         "logs/configuration.log",
+    params:
+        config=lambda wildcards: CONFIG.model_dump_json(indent=2),
     shell:
         "printf '%s\n' {params.config:q} > {output} 2> {log}"
 
@@ -19,16 +19,16 @@ rule failures:
         expand("results/chunks/{plate}/{piece}.parquet", plate=PLATES, piece=["unplaced", "left_out"]),
     output:
         "results/failures.parquet",
-    params:
-        plates=list(PLATES),
-    resources:
-        mem_mb=memory(1000),
-        runtime=10,
-        gpu=0,
     log:
         "logs/failures.log",
     benchmark:
         "logs/failures.tsv"
+    resources:
+        mem_mb=memory(1000),
+        runtime=10,
+        gpu=0,
+    params:
+        plates=list(PLATES),
     shell:
         "profiling failures --results results --plates {params.plates} --out {output} 2> {log}"
 
@@ -41,17 +41,17 @@ rule report:
         backbone="results/models/backbone.json",
     output:
         report("results/report.html", caption="../docs/report.rst", category="Report"),
-    params:
-        plates=list(PLATES),
-        settings=lambda wildcards: settings("report"),
-    resources:
-        mem_mb=memory(2000),
-        runtime=30,
-        gpu=0,
     log:
         "logs/report.log",
     benchmark:
         "logs/report.tsv"
+    resources:
+        mem_mb=memory(2000),
+        runtime=30,
+        gpu=0,
+    params:
+        plates=list(PLATES),
+        settings=lambda wildcards: settings("report"),
     shell:
         "profiling report --results results --plates {params.plates} --config {input.config} --logs logs"
         " --settings {params.settings:q} --out {output} 2> {log}"

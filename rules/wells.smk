@@ -7,16 +7,16 @@ rule wells:
         clusters="results/models/clusters.npz",
     output:
         "results/chunks/{plate}/wells.parquet",
-    params:
-        settings=lambda wildcards: settings("wells"),
-    resources:
-        mem_mb=memory(2000),
-        runtime=60,
-        gpu=0,
     log:
         "logs/wells/{plate}.log",
     benchmark:
         "logs/wells/{plate}.tsv"
+    resources:
+        mem_mb=memory(2000),
+        runtime=60,
+        gpu=0,
+    params:
+        settings=lambda wildcards: settings("wells"),
     shell:
         "profiling wells --features {input.features} --phenotypes {input.phenotypes} --fields {input.fields}"
         " --platemap {input.platemap} --clusters {input.clusters} --settings {params.settings:q}"
@@ -28,16 +28,16 @@ rule screen_wells:
         expand("results/chunks/{plate}/wells.parquet", plate=PLATES),
     output:
         "results/wells.parquet",
-    resources:
-        mem_mb=memory(1000),
-        runtime=10,
-        gpu=0,
     log:
         "logs/screen_wells.log",
     benchmark:
         "logs/screen_wells.tsv"
+    resources:
+        mem_mb=memory(1000),
+        runtime=10,
+        gpu=0,
     shell:
-        "profiling merge wells {input} --out {output} 2> {log}"
+        "profiling merge --table wells {output} {input} 2> {log}"
 
 
 rule treatments:
@@ -45,14 +45,14 @@ rule treatments:
         "results/wells.parquet",
     output:
         "results/treatments.parquet",
-    resources:
-        mem_mb=memory(1000),
-        runtime=10,
-        gpu=0,
     log:
         "logs/treatments.log",
     benchmark:
         "logs/treatments.tsv"
+    resources:
+        mem_mb=memory(1000),
+        runtime=10,
+        gpu=0,
     shell:
         "profiling treatments --wells {input} --out {output} 2> {log}"
 
@@ -62,17 +62,17 @@ rule enrichment:
         "results/wells.parquet",
     output:
         "results/enrichment.parquet",
-    params:
-        seed=CONFIG.seed,
-        settings=lambda wildcards: settings("statistics"),
-    resources:
-        mem_mb=memory(2000),
-        runtime=60,
-        gpu=0,
     log:
         "logs/enrichment.log",
     benchmark:
         "logs/enrichment.tsv"
+    resources:
+        mem_mb=memory(2000),
+        runtime=60,
+        gpu=0,
+    params:
+        seed=CONFIG.seed,
+        settings=lambda wildcards: settings("statistics"),
     shell:
         "profiling enrichment --wells {input} --seed {params.seed} --settings {params.settings:q}"
         " --out {output} 2> {log}"
@@ -84,17 +84,17 @@ rule activity:
     output:
         activity="results/activity.parquet",
         variance="results/variance.parquet",
-    params:
-        seed=CONFIG.seed,
-        settings=lambda wildcards: settings("statistics"),
-    resources:
-        mem_mb=memory(2000),
-        runtime=60,
-        gpu=0,
     log:
         "logs/activity.log",
     benchmark:
         "logs/activity.tsv"
+    resources:
+        mem_mb=memory(2000),
+        runtime=60,
+        gpu=0,
+    params:
+        seed=CONFIG.seed,
+        settings=lambda wildcards: settings("statistics"),
     shell:
         "profiling activity --wells {input} --seed {params.seed} --settings {params.settings:q}"
         " --out {output.activity} --out-variance {output.variance} 2> {log}"

@@ -1,6 +1,10 @@
-"""From images to cells: segmentation engines and the measurement of the cell table."""
+"""From images to cells: segmentation engines and the measurement of the cell table.
 
-from profiling.cells.engines import load_segmenter
-from profiling.cells.measure import cell_columns, measure_cells
+Names are imported on first use, so that a job loads no more than it needs.
+"""
 
-__all__ = ["cell_columns", "load_segmenter", "measure_cells"]
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__, submod_attrs={"engines": ["load_segmenter"], "measure": ["cell_columns", "measure_cells"]}
+)

@@ -1,8 +1,8 @@
-"""Per-cell embeddings: backbones and their weights, the compute engine, crops and extraction."""
+"""Per-cell embeddings: backbones and their weights, the compute engines, crops and extraction.
 
+Names are imported on first use: torch costs seconds, and most jobs do not need it.
+"""
 
-def load_embedder(*args, **kwargs):
-    """See :func:`profiling.embeddings.engine.load_embedder`; torch is imported only when it is called."""
-    from profiling.embeddings.engine import load_embedder
+import lazy_loader
 
-    return load_embedder(*args, **kwargs)
+__getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs={"engine": ["load_embedder"]})

@@ -2,7 +2,6 @@
 
 import cv2
 import numpy as np
-import torch
 from numpy.lib.stride_tricks import sliding_window_view
 
 COLOURS = np.array(
@@ -61,12 +60,13 @@ def mask_neighbours(crops, labels, cells):
 
 
 def resize(crops, size):
-    """Crops at another size, bilinear and anti-aliased when shrinking; (N, C, S, S) → (N, C, size, size)."""
-    if crops.shape[-1] == size:
+    """Crops at another size: area averages when shrinking, else bilinear; (N, C, S, S) → (N, C, size, size)."""
+    side = crops.shape[-1]
+    if side == size:
         return crops
-    tensor = torch.from_numpy(np.ascontiguousarray(crops))
-    out = torch.nn.functional.interpolate(tensor, size=(size, size), mode="bilinear", antialias=True)
-    return out.clamp_(0, 1).numpy()
+    how = cv2.INTER_AREA if size < side else cv2.INTER_LINEAR
+    planes = [cv2.resize(plane, (size, size), interpolation=how) for plane in crops.reshape(-1, side, side)]
+    return np.array(planes, dtype=np.float32).reshape(*crops.shape[:2], size, size)
 
 
 def thumbnail(crop):

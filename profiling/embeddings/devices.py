@@ -2,11 +2,19 @@
 
 import fcntl
 import os
+import platform
+import sys
 import tempfile
 import time
 from pathlib import Path
 
 _held = []
+
+
+def accelerator_present():
+    """Whether the machine has an NVIDIA or Apple GPU, found out without importing torch."""
+    apple = sys.platform == "darwin" and platform.machine() == "arm64"
+    return apple or any(Path("/dev").glob("nvidia[0-9]*"))
 
 
 def choose_device(device="auto", wait=10.0):

@@ -1,13 +1,13 @@
-"""The compute engine: crops in, pooled features out."""
+"""The torch engine: a network in memory, on a GPU or as the reference on a CPU."""
 
 import ctypes
-from dataclasses import dataclass
 
-import numpy as np
 import torch
+from torch import nn
 
-from profiling.embeddings.backbones import Backbone, load_backbone
+from profiling.embeddings.backbones import load_backbone
 from profiling.embeddings.devices import choose_device
+from profiling.embeddings.embedder import Embedder
 
 
 class _Done(Exception):
@@ -47,68 +47,39 @@ def load_embedder(
     """
     loaded = load_backbone(backbone, weights=weights, layers=layers)
     device = choose_device(device)
-    network = loaded.network.to(device=device, memory_format=torch.channels_last)
+    return torch_embedder(loaded, device, precision, composite, pooling, batch_size)
+
+
+def torch_embedder(backbone, device, precision="fp32", composite=False, pooling="mean+std", batch_size=None):
+    """The embedder of a loaded backbone on a torch device; see :func:`load_embedder`."""
     keep_freed_memory()
-    batch_size = batch_size or (64 if device.type == "cpu" else 512)
-    if precision == "bf16":
-        network = network.to(torch.bfloat16)
-    return Embedder(loaded, network, device, precision == "bf16", composite, pooling, batch_size)
+    half = precision == "bf16"
+    network = FeatureNetwork(backbone, pooling, half).to(device=device, memory_format=torch.channels_last)
 
-
-@dataclass(frozen=True)
-class Embedder:
-    """A loaded network with the way its outputs are pooled; see :func:`load_embedder`."""
-
-    backbone: Backbone
-    network: torch.nn.Module
-    device: torch.device
-    half: bool
-    composite: bool
-    pooling: str
-    batch_size: int
-
-    def embed(self, crops):
-        """Embeddings of crops.
-
-        Parameters
-        ----------
-        crops : ndarray of float32, shape (N, C, S, S)
-            Intensities in [0, 1]. C is 3 for a composite.
-
-        Returns
-        -------
-        ndarray of float32, shape (N, C·D), or (N, D) for a composite
-            Channel by channel, within a channel layer by layer: means, then standard deviations. Independent of
-            the batch size to the rounding of the hardware.
-
-        Raises
-        ------
-        ValueError
-            If the crops have another shape.
-        """
-        crops = np.asarray(crops, dtype=np.float32)
-        if crops.ndim != 4 or (self.composite and crops.shape[1] != 3):
-            want = "(N, 3, S, S)" if self.composite else "(N, C, S, S)"
-            raise ValueError(f"crops have the shape {crops.shape}, expected {want}")
-        count, channels = crops.shape[:2]
-        images = crops if self.composite else crops.reshape(count * channels, 1, *crops.shape[2:])
+    def forward(images):
         with torch.inference_mode():
-            if not len(images):
-                probe = np.zeros((1, *images.shape[1:]), dtype=np.float32)
-                width = self._forward(probe).shape[1]
-                return np.zeros((0, width * (1 if self.composite else channels)), dtype=np.float32)
-            starts = range(0, len(images), self.batch_size)
-            parts = [self._forward(images[start : start + self.batch_size]) for start in starts]
-        return np.concatenate(parts).reshape(count, -1)
+            batch = torch.from_numpy(images).to(device)
+            return network(batch).cpu().numpy()
 
-    def _forward(self, images):
-        batch = torch.from_numpy(np.ascontiguousarray(images)).to(self.device)
-        batch = batch.expand(-1, 3, -1, -1)
-        mean = torch.tensor(self.backbone.mean, device=self.device).view(1, 3, 1, 1)
-        std = torch.tensor(self.backbone.std, device=self.device).view(1, 3, 1, 1)
-        batch = ((batch - mean) / std).contiguous(memory_format=torch.channels_last)
-        outputs = run_layers(self.network, batch.bfloat16() if self.half else batch, self.backbone.layers)
-        return torch.cat([pool(output.float(), self.pooling) for output in outputs], dim=1).cpu().numpy()
+    return Embedder(forward, composite, batch_size or (64 if device.type == "cpu" else 512))
+
+
+class FeatureNetwork(nn.Module):
+    """From images (N, 1 or 3, S, S) in [0, 1] to pooled features (N, D): what is run, and what is exported."""
+
+    def __init__(self, backbone, pooling, half=False):
+        super().__init__()
+        self.network = backbone.network.bfloat16() if half else backbone.network
+        self.layers, self.pooling, self.half = backbone.layers, pooling, half
+        self.register_buffer("mean", torch.tensor(backbone.mean).view(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor(backbone.std).view(1, 3, 1, 1))
+
+    def forward(self, images):
+        """Replicate a single channel to three, normalise as the backbone was trained, run and pool."""
+        batch = (images.expand(-1, 3, -1, -1) - self.mean) / self.std
+        batch = batch.contiguous(memory_format=torch.channels_last)
+        outputs = run_layers(self.network, batch.bfloat16() if self.half else batch, self.layers)
+        return torch.cat([pool(output.float(), self.pooling) for output in outputs], dim=1)
 
 
 def keep_freed_memory():

@@ -8,6 +8,8 @@ import pandas as pd
 import pyarrow as pa
 
 from profiling.embeddings.crops import cut, leaves_image, mask_neighbours, resize, thumbnail
+from profiling.embeddings.devices import accelerator_present, choose_device
+from profiling.errors import ProfilingError
 from profiling.files import whole_file
 from profiling.images.fields import chunk_images, read_field, read_flatfields, split_fields
 from profiling.images.illumination import scale
@@ -19,10 +21,13 @@ from profiling.tables import CELL_KEY, FIELD_KEY, embedding_arrays, read_table, 
 
 
 def fetch_backbone(settings, out):
-    """Load the backbone once, which downloads its weights, and record what was loaded as JSON."""
+    """Load the backbone once, which downloads its weights; record it as JSON and export it for CPUs beside that."""
     from profiling.embeddings.backbones import load_backbone
+    from profiling.embeddings.exported import export_network
 
     backbone = load_backbone(settings.backbone, settings.weights, settings.layers)
+    channels = 3 if settings.composite else 1
+    export_network(backbone, settings.pooling, channels, settings.input_size, Path(out).with_suffix(".xml"))
     names = ("name", "weights", "licence", "sha256", "layers", "mean", "std")
     with whole_file(out) as temporary:
         temporary.write_text(json.dumps({name: getattr(backbone, name) for name in names}, indent=2) + "\n")
@@ -44,7 +49,7 @@ def embed(
     segmented, labels : str or Path
         The chunk's table `segmented` and folder of label images.
     backbone : str or Path
-        The JSON of :func:`fetch_backbone`; its hash is checked against the weights that are loaded.
+        The JSON of :func:`fetch_backbone`, with the exported network beside it.
     wells, channels : list of str
     settings : profiling.settings.Embedding
     out_embeddings, out_cells, out_thumbnails : str or Path
@@ -54,31 +59,11 @@ def embed(
 
     Raises
     ------
-    ValueError
+    ProfilingError
         If the weights are not those that were fetched.
     """
-    import torch
-
-    from profiling.embeddings.engine import load_embedder
-
-    torch.set_num_threads(threads)
-    embedder = load_embedder(
-        settings.backbone,
-        settings.device,
-        settings.precision,
-        settings.composite is not None,
-        weights=settings.weights,
-        layers=settings.layers,
-        pooling=settings.pooling,
-        batch_size=settings.batch_size,
-    )
-    recorded = json.loads(Path(backbone).read_text())["sha256"]
-    if recorded != embedder.backbone.sha256:
-        raise ValueError(
-            f"the weights of {settings.backbone} are not those recorded in {backbone}: "
-            "remove that file and run again to use the new ones"
-        )
-    log.info("device %s", embedder.device)
+    sha256 = json.loads(Path(backbone).read_text())["sha256"]
+    embedder = load_engine(settings, backbone, sha256, threads)
     channels = settings.composite or channels
     names = ["Composite"] if settings.composite else channels
     flats = read_flatfields(flatfields, channels)
@@ -94,7 +79,7 @@ def embed(
         return field, (np.stack(planes) if len(planes) == len(channels) else None)
 
     width = embedder.embed(np.zeros((0, len(channels), settings.input_size, settings.input_size))).shape[1]
-    facts = {"settings": settings.changed(), "weights_sha256": embedder.backbone.sha256}
+    facts = {"settings": settings.changed(), "weights_sha256": sha256}
     empty = _embedding_rows(cells.head(0), np.zeros((0, width)), names, settings.dtype)
     count = 0
     with (
@@ -121,6 +106,31 @@ def embed(
             count += len(rows)
         well.finish()
     log.info("%d of %d cells embedded, %d features each", count, len(cells), width)
+
+
+def load_engine(settings, backbone, sha256, threads):
+    """The embedder of the settings: torch on a GPU where there is one, else the exported network on the CPU."""
+    composite = settings.composite is not None
+    if settings.device == "cpu" or (settings.device == "auto" and not accelerator_present()):
+        from profiling.embeddings.exported import load_exported
+
+        log.info("device cpu")
+        return load_exported(Path(backbone).with_suffix(".xml"), composite, settings.precision, threads)
+    import torch
+
+    from profiling.embeddings.backbones import load_backbone
+    from profiling.embeddings.engine import torch_embedder
+
+    torch.set_num_threads(threads)
+    loaded = load_backbone(settings.backbone, settings.weights, settings.layers)
+    if loaded.sha256 != sha256:
+        raise ProfilingError(
+            f"the weights of {settings.backbone} are not those recorded in {backbone}: "
+            "remove that file and run again to use the new ones"
+        )
+    device = choose_device(settings.device)
+    log.info("device %s", device)
+    return torch_embedder(loaded, device, settings.precision, composite, settings.pooling, settings.batch_size)
 
 
 class _Well:

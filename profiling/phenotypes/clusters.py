@@ -9,9 +9,8 @@ from sklearn.metrics import adjusted_rand_score, silhouette_score
 from sklearn.metrics.pairwise import euclidean_distances
 from threadpoolctl import threadpool_limits
 
+from profiling.phenotypes.assign import assign
 from profiling.phenotypes.normalise import require_finite
-
-ROWS = 16384
 
 
 def fit_clusters(x, k, seed=0, n_init=10, threads=1):
@@ -47,33 +46,6 @@ def fit_clusters(x, k, seed=0, n_init=10, threads=1):
         fit = KMeans(k, n_init=n_init, random_state=seed, algorithm="lloyd").fit(x)
     by_size = np.argsort(-np.bincount(fit.labels_, minlength=k), kind="stable")
     return fit.cluster_centers_[by_size]
-
-
-def assign(x, centres):
-    """Assign cells to the nearest centre; memory is bounded by a block of rows.
-
-    Parameters
-    ----------
-    x : (n, d) float array
-    centres : (k, d) array
-
-    Returns
-    -------
-    cluster : (n,) int16 array
-        1..k.
-    distance : (n,) float32 array
-        Euclidean distance to the centre, in the units of x.
-    """
-    require_finite(x)
-    cluster = np.empty(len(x), dtype=np.int16)
-    distance = np.empty(len(x), dtype=np.float32)
-    half_norms = (centres**2).sum(axis=1) / 2
-    for start in range(0, len(x), ROWS):
-        block = x[start : start + ROWS]
-        nearest = (half_norms - block @ centres.T).argmin(axis=1)
-        cluster[start : start + ROWS] = nearest + 1
-        distance[start : start + ROWS] = np.linalg.norm(block - centres[nearest], axis=1)
-    return cluster, distance
 
 
 def sweep_clusters(x, plates, ks, seeds=(0, 1, 2), n_init=5, controls=None, silhouette_cells=2000, threads=1):

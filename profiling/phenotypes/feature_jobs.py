@@ -103,8 +103,6 @@ def features(embeddings, cells, flags, platemap, scaler, reduction, nuclei_chann
             append(rows(frame, x))
     left_out = left_out.assign(
         Metadata_Channel=None,
-        Metadata_Time=None,
-        Metadata_Z=None,
         Stage="features",
         Remedy="change the limits in `flags`, or set its action to keep",
     )

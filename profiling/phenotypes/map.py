@@ -5,7 +5,7 @@ from openTSNE import TSNEEmbedding
 from openTSNE.affinity import Multiscale, PerplexityBasedNN
 from threadpoolctl import threadpool_limits
 
-from profiling.phenotypes.clusters import assign
+from profiling.phenotypes.assign import assign
 from profiling.phenotypes.normalise import require_finite
 from profiling.phenotypes.reduce import fit_pca, moments, transform
 

@@ -6,6 +6,7 @@ from profiling.cells.flags import flag_outliers
 from profiling.tables import CELL_KEY, FIELD_KEY
 
 WELL_KEY = ["Metadata_Plate", "Metadata_Well"]
+BORDER, OUTLIER = "touches the border of the image", "outlier"
 
 
 def select_cells(cells, flags, wells, settings, nuclei_channel):
@@ -27,8 +28,9 @@ def select_cells(cells, flags, wells, settings, nuclei_channel):
     selected : pandas.DataFrame
         Cell key, plate-map columns and ``Flags``, sorted by the key.
     left_out : pandas.DataFrame
-        ``Metadata_Plate``, ``Metadata_Well``, ``Metadata_Site``, ``Reason`` and the number of ``Cells``: embedded
-        cells that a flag excludes. Selected and left-out cells add up to the embedded ones.
+        Field key, ``Reason`` and the number of ``Cells``: embedded cells that a flag excludes, a row a field where
+        the field is flagged and a row a plate where the cells are. Selected and left-out cells add up to the
+        embedded ones.
     """
     outlier = flag_outliers(cells, nuclei_channel, settings.outlier_mads)
     border = cells["NucleusTouchesBorder" if settings.border == "nucleus" else "TouchesBorder"]
@@ -37,8 +39,8 @@ def select_cells(cells, flags, wells, settings, nuclei_channel):
     table = table.merge(_field_flags(flags), how="left", on=FIELD_KEY, validate="many_to_one")
     excluded, kept = table.pop("Excluding"), table.pop("Kept")
     for name, mask, action in (
-        ("touches border", border.to_numpy(), "keep" if settings.border == "keep" else "exclude"),
-        ("outlier", outlier.to_numpy(), settings.outlier_cells),
+        (BORDER, border.to_numpy(), "keep" if settings.border == "keep" else "exclude"),
+        (OUTLIER, outlier.to_numpy(), settings.outlier_cells),
     ):
         if action == "exclude":
             excluded = excluded.where(excluded.notna() | ~mask, name)
@@ -47,8 +49,9 @@ def select_cells(cells, flags, wells, settings, nuclei_channel):
     embedded = table.pop("Embedded")
     table["Flags"] = kept
     chosen = embedded & excluded.isna()
-    lost = table.loc[embedded & excluded.notna(), WELL_KEY + ["Metadata_Site"]].assign(Reason=excluded)
-    left_out = lost.groupby([*WELL_KEY, "Metadata_Site", "Reason"], dropna=False).size().rename("Cells").reset_index()
+    lost = table.loc[embedded & excluded.notna(), FIELD_KEY].astype("object").assign(Reason=excluded)
+    lost.loc[lost["Reason"].isin([BORDER, OUTLIER]), FIELD_KEY[1:]] = None
+    left_out = lost.groupby([*FIELD_KEY, "Reason"], dropna=False).size().rename("Cells").reset_index()
     known = wells.drop(columns=["Imaged", "Mapped"])
     selected = table[chosen].merge(known, how="left", on=WELL_KEY, validate="many_to_one")
     return selected.sort_values(CELL_KEY, ignore_index=True), left_out

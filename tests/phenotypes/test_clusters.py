@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import adjusted_rand_score
 
-from profiling.phenotypes.clusters import assign, cramers_v, fit_clusters, sweep_clusters
+from profiling.phenotypes.assign import assign
+from profiling.phenotypes.clusters import cramers_v, fit_clusters, sweep_clusters
 
 
 def blobs(sizes=(200, 120, 60, 30), d=10, seed=0):

@@ -11,16 +11,16 @@ from profiling.config import RULES, SECTIONS, Config
 AFTER_WELLS = {"treatments", "enrichment", "activity"}
 AFTER_FEATURES = {"clusters", "map", "phenotypes", "wells", "screen_wells"} | AFTER_WELLS
 AFTER_CELLS = {"scale", "reduce", "features", "failures"} | AFTER_FEATURES
-AFTER_LIMITS = {"embed", "merge"} | AFTER_CELLS
-AFTER_ILLUMINATION = {"limits", "segment"} | AFTER_LIMITS
-AFTER_IMAGES = {"quality", "flags", "illumination", "platemap"} | AFTER_ILLUMINATION
+AFTER_LIMITS = {"embed", "merge_cells"} | AFTER_CELLS
+AFTER_ILLUMINATION = {"limits", "segment", "merge_fields"} | AFTER_LIMITS
+AFTER_IMAGES = {"quality", "merge_quality", "flags", "illumination", "platemap"} | AFTER_ILLUMINATION
 EDITS = {
     "images": ({"pattern": r"(?P<well>[A-Z]\d\d)_s(?P<site>\d+)_(?P<channel>\w+)\.tif$"}, {"images"} | AFTER_IMAGES),
-    "quality": ({"bit_depth": 14}, {"quality", "merge", "flags"} | AFTER_CELLS),
+    "quality": ({"bit_depth": 14}, {"quality", "merge_quality", "flags"} | AFTER_CELLS),
     "illumination": ({"dark": 90}, {"illumination"} | AFTER_ILLUMINATION),
     "limits": ({"high": 99.5}, {"limits"} | AFTER_LIMITS),
-    "segmentation": ({"nucleus_diameter": "16 um"}, {"segment"} | AFTER_LIMITS),
-    "embedding": ({"crop": "50 um"}, {"backbone", "embed", "merge"} | AFTER_CELLS),
+    "segmentation": ({"nucleus_diameter": "16 um"}, {"segment", "merge_fields"} | AFTER_LIMITS),
+    "embedding": ({"crop": "50 um"}, {"backbone", "embed", "merge_cells"} | AFTER_CELLS),
     "platemap": ({"roles": {"nocodazole": "positive_control"}}, {"platemap"} | AFTER_CELLS),
     "flags": ({"focus_mads": 3}, {"flags"} | AFTER_CELLS),
     "normalisation": ({"clip": 8}, {"scale", "reduce", "features", "failures"} | AFTER_FEATURES),
