@@ -343,7 +343,7 @@ def summary(args):
     option("--rows", type=int, default=4, help="rows of a plate"),
     option("--columns", type=int, default=6, help="columns of a plate"),
     option("--sites", type=int, default=2, help="sites a well"),
-    option("--size", type=int, default=512, help="pixels a side of a field"),
+    option("--size", type=int, default=432, help="pixels a side of a field"),
     option("--plates", nargs="+", default=["DEMO-1", "DEMO-2"], help="names of the plates"),
     option("--workers", type=int, default=os.cpu_count(), help="processes"),
 )  # fmt: skip

@@ -25,7 +25,7 @@ def simulate(
     rows=4,
     columns=6,
     sites=2,
-    size=512,
+    size=432,
     seed=0,
     trouble=True,
     workers=None,
