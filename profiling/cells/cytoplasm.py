@@ -14,7 +14,7 @@ RIM = 0.1  # cytoplasm around every nucleus, however dim, as a fraction of the n
 REACH = 2.5  # no cell extends further from its nucleus than this many nucleus diameters
 SMOOTHING = 0.07  # sigma as a fraction of the nucleus' diameter
 EDGE_FRACTION = 0.2  # the edge of a cell, relative to the mean signal of the ring around its nucleus
-DISTANCE_WEIGHT = 2.0  # one nucleus diameter weighs as much as this change of log intensity
+DISTANCE_WEIGHT = 1.0  # one nucleus diameter weighs as much as this change of log intensity
 
 
 def median_diameter(nuclei):
