@@ -10,6 +10,7 @@ export VIRTUAL_ENV := $(abspath $(VENV))
 demo: $(VENV)/.installed
 	profiling simulate demo
 	snakemake --cores all
+	@echo 'The report is results/report.html, the tables lie in results/ (docs/tables.md describes them).'
 
 test: $(VENV)/.installed
 	pytest

@@ -28,13 +28,15 @@ def path(name, text, **kwargs):
 
 def settings(section, name="--settings"):
     """An option for the settings of a stage, as the JSON that its rule passes."""
-    return option(
-        name,
-        help=f"settings of `{section}` that differ from their defaults, as JSON",
-        type=lambda text: parse_settings(section, text),
-        default="{}",
-        metavar="JSON",
-    )
+
+    def parse(text):
+        try:
+            return parse_settings(section, text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    text = f"settings of `{section}` that differ from their defaults, as JSON"
+    return option(name, help=text, type=parse, default="{}", metavar="JSON")
 
 
 def command(name, *options):

@@ -285,8 +285,8 @@ class Reduction(Section):
     )
     whiten: bool = Field(
         True,
-        description="Whether components are scaled to unit variance, so that one strong phenotype does not drown the "
-        "others in distances.",
+        description="Whether components are scaled to near unit variance (λᵢ / (λᵢ + λ) with λ of the last one), so "
+        "that one strong phenotype does not drown the others in distances.",
     )
 
 

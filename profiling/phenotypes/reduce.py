@@ -143,7 +143,10 @@ def fit_pca(mean, cov, components):
 
 
 def whiten(reduction):
-    """Scale the components of a PCA so that scores have unit variance.
+    """Scale the components of a PCA so that strong directions weigh alike in distances.
+
+    The variance λᵢ along a component becomes λᵢ / (λᵢ + λ), where λ is that of the last component kept: near 1
+    where there is signal, 1/2 at the noise floor. Without λ, a screen of few cells drowns in whitened noise.
 
     Parameters
     ----------
@@ -152,9 +155,10 @@ def whiten(reduction):
     Returns
     -------
     Reduction
-        The same directions divided by the standard deviation along them; no longer orthonormal.
+        The same directions, no longer orthonormal.
     """
-    return reduction._replace(components=reduction.components / np.sqrt(reduction.variance)[:, None])
+    scale = np.sqrt(reduction.variance + reduction.variance[-1])
+    return reduction._replace(components=reduction.components / scale[:, None])
 
 
 def transform(x, reduction):

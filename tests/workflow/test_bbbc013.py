@@ -1,8 +1,5 @@
 """A few wells of a real plate, with the example configuration and its plate map."""
 
-import subprocess
-import sys
-
 import pandas as pd
 import pytest
 import yaml
@@ -36,24 +33,3 @@ def test_wells_of_a_real_plate_run_through(tmp_path):
     roles = wells.set_index("Metadata_Well")["Metadata_Role"]
     positive, negative = by_role[roles.eq("positive_control")], by_role[roles.eq("negative_control")]
     assert positive.min() > negative.max(), "the reporter moves to the nucleus in the positive controls"
-
-
-def test_a_wrong_configuration_says_what_to_correct(tmp_path):
-    write_config(
-        tmp_path, {"plates": [{"plate": "P1", "images": "nowhere"}], "channels": ["DNA"], "clusters": {"kk": 3}}
-    )
-    done = snakemake(tmp_path, "--dry-run", check=False)
-    assert done.returncode and "clusters.kk: unknown key; did you mean 'k'?" in done.stdout + done.stderr
-    write_config(tmp_path, {"plates": [{"plate": "P1", "images": "nowhere"}], "channels": ["DNA"]})
-    done = snakemake(tmp_path, "--dry-run", check=False)
-    assert "plate P1: there is no image folder" in done.stdout + done.stderr
-
-
-def test_help_of_every_command_reads_like_documentation():
-    from profiling.cli import COMMANDS
-
-    for name in COMMANDS:
-        text = subprocess.run(
-            [sys.executable, "-m", "profiling.cli", name, "--help"], capture_output=True, text=True, check=True
-        ).stdout
-        assert len(text.splitlines()) > 5, name

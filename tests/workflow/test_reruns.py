@@ -8,6 +8,8 @@ from conftest import planned, write_config
 
 from profiling.config import RULES, SECTIONS, Config
 
+pytestmark = pytest.mark.xdist_group("simulated")
+
 AFTER_WELLS = {"treatments", "enrichment", "activity"}
 AFTER_FEATURES = {"clusters", "map", "phenotypes", "wells", "screen_wells"} | AFTER_WELLS
 AFTER_CELLS = {"scale", "reduce", "features", "failures"} | AFTER_FEATURES

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+import pytest
 import tifffile
 from scipy.optimize import linear_sum_assignment
 from sklearn.cluster import KMeans
@@ -11,6 +12,7 @@ from profiling.cells.jobs import read_labels
 from profiling.tables import read_cells, read_embeddings
 
 PLATE = "00123"
+pytestmark = pytest.mark.xdist_group("simulated")
 CELL = ["Metadata_Plate", "Metadata_Well", "Metadata_Site", "Metadata_CellID"]
 
 

@@ -1,0 +1,25 @@
+import pytest
+
+from profiling.cli import COMMANDS, main
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_of_every_command_reads_like_documentation(name, capsys):
+    with pytest.raises(SystemExit) as end:
+        main([name, "--help"])
+    text = capsys.readouterr().out
+    assert end.value.code == 0
+    assert COMMANDS[name][0].__doc__.strip().splitlines()[0] in text
+    assert all(names[0].strip("-") in text for names, _ in COMMANDS[name][1])
+
+
+def test_an_error_for_people_has_no_traceback(tmp_path, capsys):
+    quality = tmp_path / "quality.parquet"
+    assert main(["flag", "--quality", str(quality), "--out", str(tmp_path / "flags.parquet")]) == 1
+    assert capsys.readouterr().err.endswith(f"profiling flag: {quality}: there is no such file\n")
+
+
+def test_settings_that_do_not_fit_are_named(capsys):
+    with pytest.raises(SystemExit):
+        main(["flag", "--quality", "q", "--out", "o", "--settings", '{"focus_mad": 3}'])
+    assert "did you mean 'focus_mads'" in capsys.readouterr().err
