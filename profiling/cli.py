@@ -202,12 +202,12 @@ def merge(args):
         merge_tables(pieces, out, name)
 
 
-@command("flag", path("--quality", "quality table of the plate"), settings("flags"), OUT)
+@command("flag", path("--quality", "quality table of the plate"), NUCLEI, settings("flags"), OUT)
 def flag(args):
     """Flag images of a plate: lost, blank, out of focus, saturated, duplicate. Reads no pixel."""
     from profiling.images.jobs import flag
 
-    flag(args.quality, args.settings, args.out)
+    flag(args.quality, args.nuclei_channel, args.settings, args.out)
 
 
 @command("scale", *SELECTION, settings("normalisation"), OUT)
@@ -364,19 +364,18 @@ def simulate(args):
 
 @command(
     "rescan", option("plates", help="plates, all where none is named", nargs="*"),
-    option("--configfile", help="configuration of the screen", type=Path, default=Path("config/config.yaml")),
     option("--results", help="results folder", type=Path, default=Path("results")),
 )  # fmt: skip
 def rescan(args):
     """Look for new, changed and removed images of plates that were listed before.
 
-    The workflow lists a plate's folder once. After images were added, run this in the screen's working directory:
-    image tables that differ are removed, and the next start of the workflow lists those plates again.
+    The workflow lists a plate's folder once. After images were added or restored, run this in the screen's working
+    directory: image tables that differ are removed, and the next start of the workflow lists those plates again.
     """
     from profiling.images.read import read_header
     from profiling.plates.jobs import rescan
 
-    rescan(args.configfile, args.results, args.plates, read_header)
+    rescan(args.results, args.plates, read_header)
 
 
 @command("docs", option("--check", help="fail where a file is out of date", action="store_true"))

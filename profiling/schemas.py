@@ -104,6 +104,7 @@ TABLES = {
             Column("Height", INT, "Pixels; null where unreadable"),
             Column("Dtype", STRING, "Type of the pixels as stored"),
             Column("FileSize", pa.int64(), "Bytes"),
+            Column("Modified", pa.int64(), "When the file was last changed, seconds since 1970"),
             *STATUS,
         ),
     ),

@@ -232,6 +232,16 @@ class PlateMap(Section):
         default_factory=list, description="Further columns to carry into the results as `Metadata_<column>`."
     )
 
+    @model_validator(mode="after")
+    def _check_names(self):
+        columns = ("well", "plate", "compound", "concentration", "unit", "role")
+        if unknown := sorted(set(self.columns) - set(columns)):
+            raise ValueError(f"columns: {unknown[0]!r} is none of {', '.join(columns)}")
+        roles = ("negative_control", "positive_control", "treatment", "empty")
+        if unknown := sorted(set(self.roles.values()) - set(roles)):
+            raise ValueError(f"roles: {unknown[0]!r} is none of {', '.join(roles)}")
+        return self
+
 
 FlagAction = Literal["exclude", "keep"]
 
@@ -288,6 +298,12 @@ class Reduction(Section):
         description="Whether components are scaled to near unit variance (λᵢ / (λᵢ + λ) with λ of the last one), so "
         "that one strong phenotype does not drown the others in distances.",
     )
+
+    @model_validator(mode="after")
+    def _check_components(self):
+        if self.components > 1 and not float(self.components).is_integer():
+            raise ValueError(f"components ({self.components}) must be a whole number, or below 1 a share")
+        return self
 
 
 class Clusters(Section):

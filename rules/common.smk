@@ -30,13 +30,13 @@ def settings(section):
 
 def folder(wildcards):
     """Image folder of a plate."""
-    return os.path.join(CONFIG.root, PLATES[wildcards.plate].images)
+    return os.path.normpath(os.path.join(CONFIG.root, PLATES[wildcards.plate].images))
 
 
 def platemap_file(wildcards):
     """Plate map of a plate, or no file."""
     name = PLATES[wildcards.plate].platemap
-    return [os.path.join(CONFIG.root, name)] if name else []
+    return [os.path.normpath(os.path.join(CONFIG.root, name))] if name else []
 
 
 def platemap_option(wildcards):

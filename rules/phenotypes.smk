@@ -37,9 +37,10 @@ rule flags:
         runtime=10,
         gpu=0,
     params:
+        nuclei_channel=NUCLEI_CHANNEL,
         settings=lambda wildcards: settings("flags"),
     shell:
-        "profiling flag --quality {input} --settings {params.settings:q} --out {output} 2> {log}"
+        "profiling flag --quality {input} --nuclei-channel {params.nuclei_channel} --settings {params.settings:q} --out {output} 2> {log}"
 
 
 rule scale:

@@ -15,7 +15,10 @@ def test_help_of_every_command_reads_like_documentation(name, capsys):
 
 def test_an_error_for_people_has_no_traceback(tmp_path, capsys):
     quality = tmp_path / "quality.parquet"
-    assert main(["flag", "--quality", str(quality), "--out", str(tmp_path / "flags.parquet")]) == 1
+    assert (
+        main(["flag", "--quality", str(quality), "--nuclei-channel", "DNA", "--out", str(tmp_path / "flags.parquet")])
+        == 1
+    )
     assert capsys.readouterr().err.endswith(f"profiling flag: {quality}: there is no such file\n")
 
 

@@ -105,7 +105,8 @@ def segment(images, folder, flatfields, wells, channels, settings, out_cells, ou
     """
     segmenter = segmenter_of(settings)
     nuclei_channel = settings.nuclei_channel or channels[0]
-    flats = read_flatfields(flatfields, channels)
+    # The nuclei decide the field's size where channels differ in theirs.
+    flats = read_flatfields(flatfields, sorted(channels, key=lambda channel: channel != nuclei_channel))
     rows = chunk_images(images, wells)
     fields = split_fields(rows)
     Path(out_labels).mkdir(parents=True, exist_ok=True)

@@ -58,7 +58,7 @@ def _lock_one(count, wait):
     folder = Path(os.environ.get("PROFILING_LOCKS", tempfile.gettempdir()))
     while True:
         for index in range(count):
-            handle = os.open(folder / f"profiling-gpu-{index}.lock", os.O_CREAT | os.O_RDWR, 0o666)
+            handle = _open_lock(folder / f"profiling-gpu-{index}.lock")
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -67,3 +67,13 @@ def _lock_one(count, wait):
                 _held.append(handle)
                 return index
         time.sleep(wait)
+
+
+def _open_lock(path):
+    """Open a lock file that other users of the machine can open too, whoever made it."""
+    try:
+        handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDONLY, 0o666)
+    except FileExistsError:
+        return os.open(path, os.O_RDONLY)
+    os.fchmod(handle, 0o666)
+    return handle

@@ -55,7 +55,7 @@ def read_field(rows, folder, flatfields):
     folder : str or Path
         The plate's image folder.
     flatfields : dict
-        As from :func:`read_flatfields`; its channels are read.
+        As from :func:`read_flatfields`; its channels are read, and the first that can be gives the field's size.
 
     Returns
     -------
@@ -63,7 +63,8 @@ def read_field(rows, folder, flatfields):
         A channel whose size differs from the flat field's is lost: its pixels would be corrected wrongly.
     """
     planes, lost = {}, {}
-    for row in rows.itertuples():
+    order = {channel: position for position, channel in enumerate(flatfields)}
+    for row in rows.sort_values("Metadata_Channel", key=lambda names: names.map(order)).itertuples():
         channel = row.Metadata_Channel
         if channel not in flatfields:
             continue
@@ -76,10 +77,12 @@ def read_field(rows, folder, flatfields):
         except ImageError as error:
             lost[channel] = str(error)
             continue
-        if raw.shape != flat.shape:
+        shape = next(iter(planes.values())).shape if planes else flat.shape
+        if raw.shape != flat.shape or raw.shape != shape:
+            wanted = flat.shape if raw.shape != flat.shape else shape
             lost[channel] = (
-                f"{row.Path} has {raw.shape[1]} × {raw.shape[0]} pixels, the plate's other images have "
-                f"{flat.shape[1]} × {flat.shape[0]}; image it again or exclude its well"
+                f"{row.Path} has {raw.shape[1]} × {raw.shape[0]} pixels, {wanted[1]} × {wanted[0]} are expected as "
+                "in the other images of the plate and channels of the field; image it again or exclude its well"
             )
             continue
         planes[channel] = correct(raw, flat, dark)

@@ -8,20 +8,23 @@ from profiling.tables import FIELD_KEY
 KEY = [*FIELD_KEY, "Metadata_Channel"]
 
 
-def flag_images(quality, settings):
+def flag_images(quality, nuclei_channel, settings):
     """Flag the images of one plate.
 
     Parameters
     ----------
     quality : pandas.DataFrame
         Quality table of the plate.
+    nuclei_channel : str
+        Channel of the nuclei.
     settings : profiling.settings.Flags
 
     Returns
     -------
     pandas.DataFrame
         The flags table. A focus score is compared with the plate's other images of the same channel, because
-        its level depends on the stain; blank images are left out of that comparison.
+        its level depends on the stain; blank images are left out of that comparison. A blank image excludes its
+        field only in the channel of the nuclei: a marker may be dark because the biology says so.
     """
     lost = quality["Status"].ne("ok")
     blank = quality["Contrast"].lt(settings.minimum_contrast) & ~lost
@@ -50,7 +53,8 @@ def flag_images(quality, settings):
     flags = quality[KEY].copy()
     flags["Flags"] = _join([pd.Series(name, quality.index).where(mask) for name, mask, _ in found])
     flags["Detail"] = _join([detail.where(mask) for _, mask, detail in found])
-    flags["Excluded"] = flags["Flags"].notna() & (lost | (settings.images == "exclude"))
+    spoilt = blurred | saturated | twins.notna() | (blank & quality["Metadata_Channel"].eq(nuclei_channel))
+    flags["Excluded"] = lost | (spoilt & (settings.images == "exclude"))
     return flags
 
 

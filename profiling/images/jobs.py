@@ -43,9 +43,9 @@ def quality(images, folder, wells, settings, out, threads=1):
     write_table(out, "quality", table, settings=settings.changed())
 
 
-def flag(quality, settings, out):
+def flag(quality, nuclei_channel, settings, out):
     """Write the flags table of a plate from its quality table."""
-    flags = flag_images(read_table(quality, "quality"), settings)
+    flags = flag_images(read_table(quality, "quality"), nuclei_channel, settings)
     write_table(out, "flags", flags, settings=settings.changed())
     for name, count in flags["Flags"].value_counts().items():
         log.info("%d images: %s", count, name)

@@ -26,10 +26,8 @@ from profiling.tables import (
 def scale(embeddings, cells, flags, platemap, nuclei_channel, flag_settings, settings, out):
     """Fit the robust z-score of a plate and the moments of its scaled embeddings, as arrays in one .npz.
 
-    Raises
-    ------
-    ProfilingError
-        If the plate has fewer reference wells with cells than the settings ask for.
+    A plate with fewer reference wells with cells than the settings ask for gets a reason in the place of a fit: it
+    has no features, and the other plates go on.
     """
     selected, _ = _select(cells, flags, platemap, nuclei_channel, flag_settings)
     plate = read_table(platemap, "platemaps", ["Metadata_Plate"])["Metadata_Plate"].iloc[0]
@@ -37,21 +35,24 @@ def scale(embeddings, cells, flags, platemap, nuclei_channel, flag_settings, set
     if settings.reference == "negative_control":
         reference = selected[selected["Metadata_Role"].eq("negative_control")]
     count = reference["Metadata_Well"].nunique()
-    if count < settings.minimum_wells:
-        raise ProfilingError(
-            f"plate {plate}: {count} reference wells ({settings.reference}) have cells that no flag excludes, "
-            f"{settings.minimum_wells} are needed; check the roles in its plate map, lower "
-            "normalisation.minimum_wells, set normalisation.reference to all, or exclude the plate"
-        )
     limit = settings.cells_per_well
+    sample = _embeddings_of(embeddings, _at_most(selected, limit))
+    if count < settings.minimum_wells:
+        reason = (
+            f"{count} reference wells ({settings.reference}) have cells that no flag excludes, "
+            f"{settings.minimum_wells} are needed"
+        )
+        log.warning("plate %s is left out: %s", plate, reason)
+        nothing = np.full(sample.shape[1], np.nan)
+        save_arrays(out, plate=plate, reason=reason, median=nothing, mad=nothing, clip=settings.clip, n=0)
+        return
     median, mad = fit_scaler(_embeddings_of(embeddings, _at_most(reference, limit)))
     usable = usable_features(mad)
-    sample = _embeddings_of(embeddings, _at_most(selected, limit))
     scaled = np.zeros(sample.shape, dtype=np.float32)
     scaled[:, usable] = zscore(sample[:, usable], median[usable], mad[usable], settings.clip)
     cells_seen, mean, cov = moments(scaled)
     save_arrays(
-        out, plate=plate, median=median, mad=mad, clip=settings.clip,
+        out, plate=plate, reason="", median=median, mad=mad, clip=settings.clip,
         n=cells_seen, mean=mean, cov=cov.astype(np.float32),
     )  # fmt: skip
     log.info("plate %s: %d reference wells, %d cells in the fit", plate, count, cells_seen)
@@ -59,9 +60,17 @@ def scale(embeddings, cells, flags, platemap, nuclei_channel, flag_settings, set
 
 def reduce(scalers, settings, out):
     """Fit the principal components over all plates, each with the same weight, and list what is dropped."""
-    mads = np.stack([load_arrays(path)["mad"] for path in scalers])
+    fits = {path: _without_moments(path) for path in scalers}
+    unfit = [f"plate {fit['plate']}: {fit['reason']}" for fit in fits.values() if str(fit["reason"])]
+    scalers = [path for path, fit in fits.items() if not str(fit["reason"])]
+    if not scalers:
+        raise ProfilingError(
+            "no plate can be normalised; check the roles in the plate maps, lower normalisation.minimum_wells, or "
+            "set normalisation.reference to all\n" + "\n".join(unfit)
+        )
+    mads = np.stack([fits[path]["mad"] for path in scalers])
     usable = usable_features(mads)
-    plates = [str(load_arrays(path)["plate"]) for path in scalers]
+    plates = [str(fits[path]["plate"]) for path in scalers]
     for plate, mad in zip(plates, mads, strict=True):
         if lost := int((~usable_features(mad)).sum()):
             log.warning("plate %s: %d features have no spread and are dropped for the whole screen", plate, lost)
@@ -97,14 +106,21 @@ def features(embeddings, cells, flags, platemap, scaler, reduction, nuclei_chann
         components = pd.DataFrame(transform(z, reduction), columns=names, index=frame.index)
         return pd.concat([frame, components], axis=1)
 
-    empty = rows(selected.head(0), np.zeros((0, len(usable)), dtype=np.float32))
+    empty = pd.concat([selected.head(0), pd.DataFrame(columns=names, dtype="float32")], axis=1)
+    if reason := str(scaler["reason"]):
+        left_out = pd.concat([left_out, _whole_plate(selected, str(scaler["plate"]), reason)])
+        selected = selected.head(0)
     with table_writer(out, "features", empty, settings=flag_settings.changed()) as append:
         for frame, x in _wells_of(embeddings, selected):
             append(rows(frame, x))
     left_out = left_out.assign(
         Metadata_Channel=None,
         Stage="features",
-        Remedy="change the limits in `flags`, or set its action to keep",
+        Remedy=np.where(
+            left_out["Reason"].str.startswith("not normalised"),
+            "check the roles in its plate map, lower normalisation.minimum_wells, or set its reference to all",
+            "change the limits in `flags`, or set its action to keep",
+        ),
     )
     write_table(out_left, "failures", left_out)
     log.info("%d cells, %d left out by flags", len(selected), left_out["Cells"].sum())
@@ -114,6 +130,18 @@ def _select(cells, flags, platemap, nuclei_channel, settings):
     measured = ["Nuclei_AreaShape_Area", f"Nuclei_Intensity_MeanIntensity_{nuclei_channel}"]
     cells = read_table(cells, "cells", [*CELL_KEY, "NucleusTouchesBorder", "TouchesBorder", "Embedded", *measured])
     return select_cells(cells, read_table(flags, "flags"), read_table(platemap, "platemaps"), settings, nuclei_channel)
+
+
+def _without_moments(path):
+    """Name, reason and MAD of a plate's fit: the covariances of all plates would not fit in memory."""
+    arrays = load_arrays(path)
+    return {name: arrays[name] for name in ("plate", "reason", "mad")}
+
+
+def _whole_plate(selected, plate, reason):
+    """The row of a plate that cannot be normalised."""
+    row = {"Metadata_Plate": plate, "Metadata_Well": None, "Metadata_Site": None, "Metadata_Time": None}
+    return pd.DataFrame([{**row, "Metadata_Z": None, "Reason": f"not normalised: {reason}", "Cells": len(selected)}])
 
 
 def _at_most(selected, count):

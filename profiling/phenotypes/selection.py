@@ -49,7 +49,8 @@ def select_cells(cells, flags, wells, settings, nuclei_channel):
     embedded = table.pop("Embedded")
     table["Flags"] = kept
     chosen = embedded & excluded.isna()
-    lost = table.loc[embedded & excluded.notna(), FIELD_KEY].astype("object").assign(Reason=excluded)
+    left = embedded & excluded.notna()
+    lost = table.loc[left, FIELD_KEY].astype("object").assign(Reason=excluded[left])
     lost.loc[lost["Reason"].isin([BORDER, OUTLIER]), FIELD_KEY[1:]] = None
     left_out = lost.groupby([*FIELD_KEY, "Reason"], dropna=False).size().rename("Cells").reset_index()
     known = wells.drop(columns=["Imaged", "Mapped"])

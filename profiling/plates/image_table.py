@@ -32,7 +32,7 @@ def index_plate(plate, folder, layout, channels, settings, read_header):
     settings : profiling.settings.Images
         Reader and its settings.
     read_header : callable
-        ``read_header(path) -> dict`` with width, height and dtype; its ``ValueError`` marks the image
+        ``read_header(path) -> dict`` with width, height, dtype and pages; its ``ValueError`` marks the image
         as unreadable.
 
     Returns
@@ -61,9 +61,16 @@ def index_plate(plate, folder, layout, channels, settings, read_header):
     _refuse_twins(plate, found)
     table = _expected(found, channels).merge(found, how="left", on=[*FIELD, "Metadata_Channel"])
     headers = _headers(folder, table["Path"], read_header)
+    pages = headers.pop("Pages")
     table = pd.concat([table, headers], axis=1)
+    several = [
+        (path, f"{count:.0f} pages, of which only the first is used", "write one file a page")
+        for path, count in zip(table["Path"], pages, strict=True)
+        if count > 1
+    ]
+    problems = pd.concat([problems, pd.DataFrame(several, columns=problems.columns)], ignore_index=True)
     table.insert(0, "Metadata_Plate", plate)
-    for column in ("Page", "Width", "Height", "FileSize"):
+    for column in ("Page", "Width", "Height", "FileSize", "Modified"):
         table[column] = table[column].astype("Int64")
     order = ["Metadata_Plate", *FIELD, "Metadata_Channel"]
     reasons = problems["Reason"].where(problems["Path"].eq(""), problems["Path"] + ": " + problems["Reason"])
@@ -114,13 +121,13 @@ def _expected(found, channels):
 def _headers(folder, paths, read_header):
     def read(path):
         if not isinstance(path, str):
-            return None, None, None, "missing", "no file of this field and channel"
+            return None, None, None, None, "missing", "no file of this field and channel"
         try:
             header = read_header(folder / path)
         except ValueError as error:
-            return None, None, None, "unreadable", str(error)
-        return header["width"], header["height"], header["dtype"], "ok", None
+            return None, None, None, None, "unreadable", str(error)
+        return header["width"], header["height"], header["dtype"], header.get("pages", 1), "ok", None
 
     with ThreadPoolExecutor(HEADER_THREADS) as pool:
         rows = list(pool.map(read, paths))
-    return pd.DataFrame(rows, columns=["Width", "Height", "Dtype", "Status", "Reason"])
+    return pd.DataFrame(rows, columns=["Width", "Height", "Dtype", "Pages", "Status", "Reason"])

@@ -1,6 +1,6 @@
 """Listing a plate's images and reading its plate map."""
 
-import yaml
+import json
 
 from profiling.config import load_config
 from profiling.errors import ProfilingError
@@ -36,13 +36,18 @@ def join(plate, batch, layout, images, path, settings, out):
         log.info("plate %s: %s", plate, wells["Metadata_Role"].value_counts().to_dict())
 
 
-def rescan(configfile, results, plates, read_header):
-    """Remove the image tables of plates whose folders changed since they were listed."""
-    with open(configfile, encoding="utf-8") as text:
-        config = load_config(yaml.safe_load(text))
+def rescan(results, plates, read_header):
+    """Remove the image tables of plates whose folders changed since they were listed.
+
+    The configuration is the one of the last start, which the workflow keeps beside its results.
+    """
+    configuration = results / "config.json"
+    if not configuration.is_file():
+        raise ProfilingError(f"there is no {configuration}: run this in the working directory of a screen that has run")
+    config = load_config(json.loads(configuration.read_text()))
     known = {plate.plate: plate for plate in config.plates}
     if unknown := [plate for plate in plates if plate not in known]:
-        raise ProfilingError(f"there is no plate {unknown[0]!r} in {configfile}; it has {', '.join(known)}")
+        raise ProfilingError(f"there is no plate {unknown[0]!r} in this screen; it has {', '.join(known)}")
     for name in plates or known:
         path = results / "images" / f"{name}.parquet"
         if not path.exists():

@@ -1,5 +1,6 @@
 """Plate maps: what was in each well."""
 
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -27,7 +28,7 @@ NAMES = {
 ROLE_NAMES = {
     "negative_control": ("negative_control", "negcon", "negative", "neg", "dmso", "vehicle", "control"),
     "positive_control": ("positive_control", "poscon", "positive", "pos"),
-    "treatment": ("treatment", "trt", "sample", "compound"),
+    "treatment": ("treatment", "trt", "sample", "compound", "test", "test_compound"),
     "empty": ("empty", "blank", "none"),
 }
 
@@ -89,7 +90,7 @@ def read_platemap(path, plate, layout, settings):
     out["Metadata_Role"] = _roles(path, table, columns, out["Metadata_Compound"], settings)
     out["Metadata_Treatment"] = treatment_names(out)
     for column in settings.keep:
-        out[f"Metadata_{column}"] = _text(table, column)
+        out[kept_name(column)] = _text(table, column)
     return out.sort_values("Metadata_Well", ignore_index=True)
 
 
@@ -149,12 +150,17 @@ def _roles(path, table, columns, compounds, settings):
         if named:
             roles.append(named)
         elif isinstance(role, str):
-            roles.append(known.get(role.lower(), role))
+            roles.append(known.get(role.lower().replace(" ", "_").replace("-", "_"), role))
         elif isinstance(compound, str):
             roles.append("negative_control" if compound.lower() in ("dmso", "vehicle") else "treatment")
         else:
             roles.append("empty")
     return pd.Series(roles, index=table.index, dtype="str")
+
+
+def kept_name(column):
+    """Name of a further column of the plate map in the results: `MOA class` becomes `Metadata_MOA_class`."""
+    return "Metadata_" + re.sub(r"\W+", "_", column)
 
 
 def treatment_names(wells):
@@ -199,7 +205,7 @@ def join_platemap(plate, batch, imaged_wells, platemap, keep=()):
     if not has_map:
         platemap = pd.DataFrame({"Metadata_Well": pd.Series(dtype="str")})
         for column in ("Compound", "Unit", "Role", "Treatment", *keep):
-            platemap[f"Metadata_{column}"] = pd.Series(dtype="str")
+            platemap[kept_name(column)] = pd.Series(dtype="str")
         platemap["Metadata_Concentration"] = pd.Series(dtype="float64")
     wells = imaged.merge(platemap.assign(Mapped=True), how="outer", on="Metadata_Well")
     for column in ("Imaged", "Mapped"):

@@ -4,10 +4,10 @@ import pandas as pd
 
 FIELD = ["Metadata_Plate", "Metadata_Well", "Metadata_Site", "Metadata_Time", "Metadata_Z"]
 REMEDIES = {
-    "images": "find the file in the instrument's export, or exclude its well in the plate table",
-    "quality": "copy the file again from the instrument, or exclude its well in the plate table",
-    "segmentation": "restore the image of the channel named; its cells come back with the next start",
-    "embedding": "restore the image of the channel named; its cells come back with the next start",
+    "images": "find the file in the instrument's export and run `profiling rescan PLATE`, or exclude its well",
+    "quality": "copy the file again from the instrument and run `profiling rescan PLATE`, or exclude its well",
+    "segmentation": "restore the image of the channel named, run `profiling rescan PLATE` and start again",
+    "embedding": "restore the image of the channel named, run `profiling rescan PLATE` and start again",
     "platemap": "correct the plate map or find the images; only features and what follows run again",
 }
 

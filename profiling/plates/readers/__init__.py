@@ -16,6 +16,7 @@ COLUMNS = {
     "Path": "str",
     "Page": "int32",
     "FileSize": "int64",
+    "Modified": "int64",
 }
 """Columns of the images that a reader finds; `Path` is relative to the plate's folder, with forward slashes."""
 

@@ -11,7 +11,7 @@ NUMBERS = {"site": 1, "time": 0, "z": 0}
 
 
 def list_files(folder):
-    """Paths (relative, forward slashes) and sizes of the image files below a folder, in sorted order."""
+    """Image files below a folder, sorted: path (relative, forward slashes), size and time of the last change."""
     found = []
     for root, _, _ in os.walk(folder):
         base = os.path.relpath(root, folder).replace(os.sep, "/")
@@ -19,8 +19,9 @@ def list_files(folder):
             for entry in entries:
                 if entry.name.lower().endswith(SUFFIXES) and not entry.is_dir():
                     # A broken link has its own size; that it leads nowhere is found when its header is read.
-                    size = entry.stat(follow_symlinks=entry.is_file()).st_size
-                    found.append((entry.name if base == "." else f"{base}/{entry.name}", size))
+                    facts = entry.stat(follow_symlinks=entry.is_file())
+                    path = entry.name if base == "." else f"{base}/{entry.name}"
+                    found.append((path, facts.st_size, int(facts.st_mtime)))
     return sorted(found)
 
 
@@ -31,7 +32,7 @@ def read(folder, settings):
     """
     pattern = re.compile(settings.pattern)
     rows, problems = [], []
-    for path, size in list_files(folder):
+    for path, size, modified in list_files(folder):
         match = pattern.search(path)
         if not match:
             problems.append((path, "the name does not match images.pattern", "rename it, or widen the pattern"))
@@ -57,6 +58,7 @@ def read(folder, settings):
                 "Path": path,
                 "Page": 0,
                 "FileSize": size,
+                "Modified": modified,
             }
         )
     return pd.DataFrame(rows), problems
