@@ -215,6 +215,9 @@ class Embedding(Section):
         return self
 
 
+ROLES = ("negative_control", "positive_control", "treatment", "empty")
+
+
 class PlateMap(Section):
     """How plate maps are read. Columns are recognised by their usual names; name them here otherwise."""
 
@@ -237,9 +240,8 @@ class PlateMap(Section):
         columns = ("well", "plate", "compound", "concentration", "unit", "role")
         if unknown := sorted(set(self.columns) - set(columns)):
             raise ValueError(f"columns: {unknown[0]!r} is none of {', '.join(columns)}")
-        roles = ("negative_control", "positive_control", "treatment", "empty")
-        if unknown := sorted(set(self.roles.values()) - set(roles)):
-            raise ValueError(f"roles: {unknown[0]!r} is none of {', '.join(roles)}")
+        if unknown := sorted(set(self.roles.values()) - set(ROLES)):
+            raise ValueError(f"roles: {unknown[0]!r} is none of {', '.join(ROLES)}")
         return self
 
 

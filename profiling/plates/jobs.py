@@ -7,6 +7,7 @@ from profiling.errors import ProfilingError
 from profiling.plates.image_table import index_plate
 from profiling.plates.platemap import join_platemap, read_platemap
 from profiling.progress import log
+from profiling.settings import ROLES
 from profiling.tables import as_table, read_table, write_table
 
 
@@ -33,7 +34,10 @@ def join(plate, batch, layout, images, path, settings, out):
     for problem in problems.itertuples():
         log.warning("plate %s, well %s: %s", plate, problem.Metadata_Well, problem.Reason)
     if platemap is not None:
-        log.info("plate %s: %s", plate, wells["Metadata_Role"].value_counts().to_dict())
+        roles = wells["Metadata_Role"].value_counts()
+        log.info("plate %s: %s", plate, roles.to_dict())
+        for role in roles.index.difference(ROLES):
+            log.warning("plate %s: the role %r is in no test; give it a known one in platemap.roles", plate, role)
 
 
 def rescan(results, plates, read_header):

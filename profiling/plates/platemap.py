@@ -8,7 +8,6 @@ import pandas as pd
 from profiling.errors import ProfilingError
 from profiling.plates.wells import normalise_well
 
-ROLES = ("negative_control", "positive_control", "treatment", "empty")
 NAMES = {
     "well": ("well", "metadata_well", "well_position", "well_id", "wellid"),
     "plate": ("plate", "metadata_plate", "plate_id", "barcode", "assay_plate_barcode"),
@@ -141,8 +140,6 @@ def _doses(path, table, column):
 def _roles(path, table, columns, compounds, settings):
     """Role of each well: by the settings, by the role column, else `treatment` where there is a compound."""
     known = {alias: role for role, aliases in ROLE_NAMES.items() for alias in aliases}
-    if wrong := sorted(set(settings.roles.values()) - set(ROLES)):
-        raise ProfilingError(f"platemap.roles: {wrong[0]!r} is none of {', '.join(ROLES)}")
     written = _text(table, columns.get("role"))
     roles = []
     for compound, role in zip(compounds, written, strict=True):

@@ -112,7 +112,7 @@ def test_settings_that_do_not_fit_the_file_are_named(tmp_path):
         read(tmp_path, text, keep=["moa"])
     with pytest.raises(ProfilingError, match=r"no column 'conc' \(platemap\.columns\.concentration\)"):
         read(tmp_path, text, columns={"concentration": "conc"})
-    with pytest.raises(ProfilingError, match=r"platemap\.roles: 'poison' is none of negative_control"):
+    with pytest.raises(ValueError, match=r"roles: 'poison' is none of negative_control"):
         read(tmp_path, text, roles={"a": "poison"})
 
 
