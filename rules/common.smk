@@ -44,6 +44,12 @@ def platemap_option(wildcards):
     return " ".join(f"--map {shlex.quote(path)}" for path in platemap_file(wildcards))
 
 
+def weights_file():
+    """The weights file that the settings name, or no file."""
+    name = CONFIG.embedding.weights
+    return [] if name in (None, "untrained") else [name]
+
+
 def chunk_count(plate):
     """Chunks of a plate: as the settings say, and no more than it has wells."""
     return min(CONFIG.chunks_per_plate, PLATES[plate].layout)

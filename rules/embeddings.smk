@@ -3,6 +3,8 @@ localrules:
 
 
 rule backbone:
+    input:
+        weights_file(),
     output:
         record="results/models/backbone.json",
         network=multiext("results/models/backbone", ".xml", ".bin"),
