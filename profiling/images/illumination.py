@@ -1,15 +1,15 @@
 """Illumination of one plate and channel: flat field, correction, intensity limits for the networks."""
 
 import json
-import os
 from collections import defaultdict
-from pathlib import Path
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 import tifffile
 from numpy.polynomial import legendre
+
+from profiling.files import whole_file
 
 SHRUNK_SIDE = 64  # pixels; illumination is smooth, and thousands of shrunk fields fit in memory
 LOWER_SIDE = 0.25  # expectile of a field's pixels that follows its background rather than its cells
@@ -150,21 +150,16 @@ def write_flatfield(path, flat, dark, fields_used, reason):
     flat, dark, fields_used, reason
         As in `Flatfield`.
     """
-    path = Path(path)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     description = json.dumps({"dark": float(dark), "fields_used": int(fields_used), "reason": reason})
-    try:
+    with whole_file(path) as temporary:
         tifffile.imwrite(
-            beside,
+            temporary,
             np.asarray(flat, np.float32),
             compression="deflate",
             predictor=True,
             description=description,
             metadata=None,
         )
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def read_flatfield(path):

@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 
 from profiling.errors import ProfilingError
 from profiling.phenotypes.models import load_arrays, save_arrays
-from profiling.phenotypes.normalise import fit_scaler, usable_features, zscore
+from profiling.phenotypes.normalise import dropped_features, fit_scaler, usable_features, zscore
 from profiling.phenotypes.reduce import Moments, Reduction, fit_pca, moments, pool_moments, transform, whiten
 from profiling.phenotypes.selection import select_cells
 from profiling.progress import log
@@ -52,7 +52,7 @@ def scale(embeddings, cells, flags, platemap, nuclei_channel, flag_settings, set
     scaled[:, usable] = zscore(sample[:, usable], median[usable], mad[usable], settings.clip)
     cells_seen, mean, cov = moments(scaled)
     save_arrays(
-        out, plate=plate, reason="", median=median, mad=mad, clip=settings.clip,
+        out, plate=plate, reason="", names=_feature_names(embeddings), median=median, mad=mad, clip=settings.clip,
         n=cells_seen, mean=mean, cov=cov.astype(np.float32),
     )  # fmt: skip
     log.info("plate %s: %d reference wells, %d cells in the fit", plate, count, cells_seen)
@@ -71,9 +71,8 @@ def reduce(scalers, settings, out):
     mads = np.stack([fits[path]["mad"] for path in scalers])
     usable = usable_features(mads)
     plates = [str(fits[path]["plate"]) for path in scalers]
-    for plate, mad in zip(plates, mads, strict=True):
-        if lost := int((~usable_features(mad)).sum()):
-            log.warning("plate %s: %d features have no spread and are dropped for the whole screen", plate, lost)
+    for row in dropped_features(mads, fits[scalers[0]]["names"], plates).itertuples():
+        log.warning("plate %s: %s: %s, dropped for the whole screen", row.Metadata_Plate, row.Feature, row.Reason)
     if not usable.any():
         raise ProfilingError("no feature has spread on all plates; look at the quality of the reference wells")
 
@@ -133,9 +132,14 @@ def _select(cells, flags, platemap, nuclei_channel, settings):
 
 
 def _without_moments(path):
-    """Name, reason and MAD of a plate's fit: the covariances of all plates would not fit in memory."""
-    arrays = load_arrays(path)
-    return {name: arrays[name] for name in ("plate", "reason", "mad")}
+    """A plate's fit without its covariance: those of all plates would not fit in memory."""
+    return {name: array for name, array in load_arrays(path).items() if name not in ("mean", "cov")}
+
+
+def _feature_names(embeddings):
+    """Names of the features in the order of the matrix, as `Embedding_DNA[0]`."""
+    schema = pq.read_schema(embeddings)
+    return [f"{name}[{i}]" for name in embedding_columns(schema) for i in range(schema.field(name).type.list_size)]
 
 
 def _whole_plate(selected, plate, reason):
