@@ -21,7 +21,7 @@ rule all:
     default_target: True
     input:
         screen_tables(),
-        plate_tables("thumbnails", "phenotypes"),
+        plate_tables("overlays", "thumbnails", "phenotypes"),
         "results/report.html",
 
 
@@ -34,7 +34,7 @@ rule listed:
 rule embedded:
     # All work on pixels, and nothing that knows a plate map.
     input:
-        plate_tables("quality", "fields", "cells", "embeddings", "thumbnails"),
+        plate_tables("quality", "fields", "overlays", "cells", "embeddings", "thumbnails"),
 
 
 onsuccess:

@@ -68,10 +68,9 @@ CHUNK = (
 SELECTION = (
     path("--embeddings", "embeddings of the plate"),
     path("--cells", "cell table of the plate"),
-    path("--flags", "flags of the plate"),
+    path("--flags", "flags of the plate's images"),
+    path("--cell-flags", "flags of the plate's cells"),
     path("--platemap", "platemaps table of the plate"),
-    NUCLEI,
-    settings("flags", "--flag-settings"),
 )
 
 
@@ -158,6 +157,21 @@ def segment(args):
     )  # fmt: skip
 
 
+@command(
+    "overlays", IMAGES, FOLDER, FLATFIELDS, path("--fields", "fields table of the plate"),
+    option("--labels", help="folders of the label images of the plate's chunks", nargs="+", type=Path, required=True),
+    option("--channels", help="channel of the nuclei and, if any, that of the cell bodies", nargs="+", required=True),
+    settings("overlays"), OUT,
+)  # fmt: skip
+def overlays(args):
+    """Draw the outlines of nuclei and cells on fields of a plate: its corner wells and its lowest scores."""
+    from profiling.cells.overlay_jobs import overlays
+
+    overlays(
+        args.images, args.folder, args.flatfields, args.fields, args.labels, args.channels, args.settings, args.out
+    )
+
+
 @command("backbone", settings("embedding"), OUT)
 def backbone(args):
     """Load the backbone, which downloads its weights where they do not come with the installation.
@@ -202,12 +216,23 @@ def merge(args):
         merge_tables(pieces, out, name)
 
 
-@command("flag", path("--quality", "quality table of the plate"), NUCLEI, settings("flags"), OUT)
+@command(
+    "flag", path("--quality", "quality table of the plate"), path("--fields", "fields table of the plate"), NUCLEI,
+    settings("flags"), OUT,
+)  # fmt: skip
 def flag(args):
-    """Flag images of a plate: lost, blank, out of focus, saturated, duplicate. Reads no pixel."""
+    """Flag images of a plate: lost, blank, out of focus, saturated, duplicate, badly segmented. Reads no pixel."""
     from profiling.images.jobs import flag
 
-    flag(args.quality, args.nuclei_channel, args.settings, args.out)
+    flag(args.quality, args.fields, args.nuclei_channel, args.settings, args.out)
+
+
+@command("flag-cells", path("--cells", "cell table of the plate"), NUCLEI, settings("flags"), OUT)
+def flag_cells(args):
+    """Flag cells of a plate by name: border, debris, dead, mitotic, irregular, outlier. Reads no pixel."""
+    from profiling.cells.flag_jobs import flag
+
+    flag(args.cells, args.nuclei_channel, args.settings, args.out)
 
 
 @command("scale", *SELECTION, settings("normalisation"), OUT)
@@ -215,10 +240,7 @@ def scale(args):
     """Fit the normalisation of a plate on its negative controls."""
     from profiling.phenotypes.feature_jobs import scale
 
-    scale(
-        args.embeddings, args.cells, args.flags, args.platemap, args.nuclei_channel, args.flag_settings,
-        args.settings, args.out,
-    )  # fmt: skip
+    scale(args.embeddings, args.cells, args.flags, args.cell_flags, args.platemap, args.settings, args.out)
 
 
 @command("reduce", option("scalers", help="fits of all plates", nargs="+", type=Path), settings("reduction"), OUT)
@@ -238,8 +260,8 @@ def features(args):
     from profiling.phenotypes.feature_jobs import features
 
     features(
-        args.embeddings, args.cells, args.flags, args.platemap, args.scaler, args.reduction, args.nuclei_channel,
-        args.flag_settings, args.out, args.out_left,
+        args.embeddings, args.cells, args.flags, args.cell_flags, args.platemap, args.scaler, args.reduction, args.out,
+        args.out_left,
     )  # fmt: skip
 
 
@@ -275,14 +297,17 @@ def phenotypes(args):
 
 @command(
     "wells", path("--features", "features of the plate"), path("--phenotypes", "phenotypes of the plate"),
-    path("--fields", "fields of the plate"), path("--platemap", "platemaps table of the plate"),
-    path("--clusters", "cluster model"), settings("wells"), OUT,
+    path("--fields", "fields of the plate"), path("--cell-flags", "flags of the plate's cells"),
+    path("--platemap", "platemaps table of the plate"), path("--clusters", "cluster model"), settings("wells"), OUT,
 )  # fmt: skip
 def wells(args):
-    """Make the well profiles of a plate: mean components, cluster shares, cell counts."""
+    """Make the well profiles of a plate: mean components, cluster shares, counts of cells and flagged cells."""
     from profiling.wells.profile_jobs import wells
 
-    wells(args.features, args.phenotypes, args.fields, args.platemap, args.clusters, args.settings, args.out)
+    wells(
+        args.features, args.phenotypes, args.fields, args.cell_flags, args.platemap, args.clusters, args.settings,
+        args.out,
+    )  # fmt: skip
 
 
 @command("treatments", WELLS, OUT)
@@ -363,6 +388,34 @@ def simulate(args):
 
 
 @command(
+    "simulate-annotated", option("folder", help="folder to write", type=Path), SEED,
+    option("--workers", type=int, default=os.cpu_count(), help="processes"),
+)  # fmt: skip
+def simulate_annotated(args):
+    """Write simulated fields of nuclei with their labels, to train or judge a segmentation with."""
+    from profiling.demo.annotated import simulate_annotated
+
+    simulate_annotated(args.folder, args.seed, workers=args.workers)
+
+
+@command(
+    "train-segmenter", option("config", help="YAML with the settings of the training", type=Path),
+    path("--out", "folder to write; a run that stopped goes on in its folder"),
+)  # fmt: skip
+def train_segmenter(args):
+    """Train the network of `engine: nuclei` on annotated fields, your own or public ones.
+
+    Writes nuclei.safetensors, which `segmentation.weights` takes, log.csv with the metrics of every validation, and
+    checkpoint.pt. docs/training.md says how the weights that come with the installation were made.
+    """
+    from profiling.cells.learned.train import train
+    from profiling.cells.learned.training_settings import read_training
+
+    metrics = train(read_training(args.config), args.out)
+    print(", ".join(f"{name} {value:.3f}" for name, value in metrics.items()))
+
+
+@command(
     "rescan", option("plates", help="plates, all where none is named", nargs="*"),
     option("--results", help="results folder", type=Path, default=Path("results")),
 )  # fmt: skip
@@ -378,6 +431,23 @@ def rescan(args):
     rescan(args.results, args.plates, read_header)
 
 
+@command(
+    "draw", option("plate", help="name of the plate"), option("wells", help="wells, such as C05", nargs="+"),
+    option("--sites", help="only these sites", nargs="+", type=int),
+    option("--side", help="longest side of a picture, pixels; left out: full size", type=int),
+    option("--results", help="results folder", type=Path, default=Path("results")),
+    option("--out", help="folder to write", type=Path, default=Path("overlays")),
+)  # fmt: skip
+def draw(args):
+    """Write pictures of wells with the outlines of nuclei and cells, a PNG file a field.
+
+    Run this in the working directory of a screen that has run. Outlines of nuclei are amber, those of cells blue.
+    """
+    from profiling.cells.overlay_jobs import draw
+
+    draw(args.results, args.plate, args.wells, args.sites, args.side, args.out)
+
+
 @command("docs", option("--check", help="fail where a file is out of date", action="store_true"))
 def docs(args):
     """Write docs/tables.md, config/README.md and config/schema.json from the schemas and settings."""
@@ -391,7 +461,7 @@ def parser():
     main_parser = argparse.ArgumentParser(
         prog="profiling",
         description="Image-based phenotypic profiling: from plate images to phenotypes in Parquet tables. "
-        "The workflow (snakemake --cores all) runs these commands; people run simulate, rescan, summary and docs.",
+        "The workflow (snakemake --cores all) runs these commands; people run simulate, rescan, draw, summary, docs.",
     )
     main_parser.add_argument("--version", action="store_true", help="print the version and exit")
     commands = main_parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")

@@ -18,6 +18,7 @@ SECTIONS = {
     "illumination": s.Illumination,
     "limits": s.Limits,
     "segmentation": s.Segmentation,
+    "overlays": s.Overlays,
     "embedding": s.Embedding,
     "platemap": s.PlateMap,
     "flags": s.Flags,
@@ -31,7 +32,7 @@ SECTIONS = {
 }
 
 RULES = {
-    "root": ("images", "quality", "illumination", "limits", "segment", "embed", "platemap"),
+    "root": ("images", "quality", "illumination", "limits", "segment", "overlays", "embed", "platemap"),
     "plates": (),
     "channels": ("images", "illumination", "limits", "segment", "embed"),
     "chunks_per_plate": ("quality", "segment", "embed"),
@@ -41,9 +42,10 @@ RULES = {
     "illumination": ("illumination",),
     "limits": ("limits",),
     "segmentation": ("segment",),
+    "overlays": ("overlays",),
     "embedding": ("backbone", "embed"),
     "platemap": ("platemap",),
-    "flags": ("flags", "scale", "features"),
+    "flags": ("flags", "cell_flags"),
     "normalisation": ("scale",),
     "reduction": ("reduce",),
     "clusters": ("clusters",),
@@ -111,6 +113,7 @@ class Config(BaseModel):
     illumination: s.Illumination = s.Illumination()
     limits: s.Limits = s.Limits()
     segmentation: s.Segmentation = s.Segmentation()
+    overlays: s.Overlays = s.Overlays()
     embedding: s.Embedding = s.Embedding()
     platemap: s.PlateMap = s.PlateMap()
     flags: s.Flags = s.Flags()
@@ -195,6 +198,28 @@ def load_config(mapping, folder="."):
         return Config.model_validate(mapping)
     except ValidationError as error:
         raise ConfigError(explain(error, Config, mapping)) from None
+
+
+def screen_config(results):
+    """Configuration of a screen's last start, which the workflow keeps in its results.
+
+    Raises
+    ------
+    ConfigError
+        If it is not there, or not one that this version can run.
+    """
+    path = Path(results) / "config.json"
+    if not path.is_file():
+        raise ConfigError(f"there is no {path}: run this in the working directory of a screen that has run")
+    return load_config(json.loads(path.read_text()))
+
+
+def find_plate(config, name):
+    """The plate of this name; raises ConfigError where there is none."""
+    known = {plate.plate: plate for plate in config.plates}
+    if name not in known:
+        raise ConfigError(f"there is no plate {name!r} in this screen; it has {', '.join(known)}")
+    return known[name]
 
 
 def read_plates(path):

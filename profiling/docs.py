@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+from profiling.cells.learned.training_settings import Source, Training
 from profiling.config import RULES, SECTIONS, Config, Plate, json_schema
 from profiling.errors import ProfilingError
 from profiling.files import whole_file
@@ -87,6 +88,21 @@ images added to a folder are noticed by `profiling rescan PLATE`, not by the nex
 
 ## Top level"""
 
+TRAINING_INTRO = """\
+# Training the nucleus network
+
+The weights of `engine: nuclei` come with the installation. Where they fail on your images, train them further on
+some of your own fields, or train new ones:
+
+    profiling train-segmenter training.yaml --out trained
+
+A folder of annotated fields holds `images/NAME` and `labels/NAME` (PNG or TIFF): nuclei in grey values, bright on
+dark, and label images with a number a nucleus and 0 for background. A few dozen fields with `start: shipped` and
+1,000 steps are a beginning. A run that was stopped goes on when the command is given again. It ends with
+`trained/nuclei.safetensors`, which `segmentation.weights` takes, and `trained/log.csv` with the average precision
+on the groups that were held out. [nuclei.yaml](nuclei.yaml) is how the shipped weights were made; what they can
+do is in [their card](../../profiling/cells/learned/nuclei.md)."""
+
 PLATES_INTRO = """\
 Every further top-level key is one of the sections below.
 
@@ -121,6 +137,7 @@ def write_docs(root, check=False):
     pages = {
         "docs/tables.md": tables_page(),
         "config/README.md": config_page(),
+        "config/training/README.md": training_page(),
         "config/schema.json": json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n",
     }
     stale = [name for name, text in pages.items() if _read(root / name) != text]
@@ -182,6 +199,14 @@ def config_page():
         _settings_table(Plate, Plate.model_fields, schema["$defs"]["Plate"]),
         *(_config_section(name, model) for name, model in SECTIONS.items()),
     ]
+    return "\n\n".join(parts) + "\n"
+
+
+def training_page():
+    """Markdown of config/training/README.md: every key of a training."""
+    parts = [TRAINING_INTRO]
+    for title, model in {"Keys": Training, "Sources": Source}.items():
+        parts += [f"## {title}", _settings_table(model, model.model_fields, model.model_json_schema())]
     return "\n\n".join(parts) + "\n"
 
 

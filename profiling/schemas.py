@@ -182,7 +182,43 @@ TABLES = {
             *FIELD,
             Column("Segmented", BOOL, "Whether the field could be segmented, also where it holds no cell"),
             Column("CellCount", INT, "Cells segmented"),
+            *(
+                Column(f"NucleusArea{name}", FLOAT, f"Area of the nuclei, px²: {text}; null without cells")
+                for name, text in (
+                    ("Q05", "5 % quantile"),
+                    ("Q25", "lower quartile"),
+                    ("Median", "median"),
+                    ("Q75", "upper quartile"),
+                    ("Q95", "95 % quantile"),
+                )
+            ),
+            Column("BorderShare", FLOAT, "Share of the nuclei that touch the border of the image; null without cells"),
+            Column("NucleusCoverage", FLOAT, "Share of the field that nuclei cover; null where not segmented"),
+            Column(
+                "SegmentationScore",
+                FLOAT,
+                "Quality of the nuclei's masks estimated without reference, 0 to 1, low where segmentation probably "
+                "failed (`profiling.cells.segmentation_score`); null where not segmented",
+            ),
             Column("Reason", STRING, "Why the field could not be segmented, null where it could"),
+        ),
+    ),
+    "overlays": Table(
+        "overlays/{plate}.parquet",
+        "field to look at: of the corner wells, with the lowest scores, or not segmented",
+        _keys(FIELD),
+        (
+            *FIELD,
+            Column("Chosen", STRING, "`corner well`, `lowest score`, `not segmented`, joined by `; `"),
+            Column("CellCount", INT, "Cells segmented"),
+            Column("SegmentationScore", FLOAT, "As in the fields table; null where not segmented"),
+            Column(
+                "Picture",
+                pa.binary(),
+                "PNG: the channels of nuclei and cells in grey, outlines of nuclei amber, of cells blue; null where "
+                "there is none",
+            ),
+            Column("Reason", STRING, "Why there is no picture, null where there is one"),
         ),
     ),
     "embeddings": Table(
@@ -204,16 +240,33 @@ TABLES = {
     ),
     "flags": Table(
         "flags/{plate}.parquet",
-        "field × channel; thresholds of the settings applied to the quality table",
+        "field × channel; thresholds of the settings applied to the quality and fields tables",
         _keys((*FIELD, CHANNEL)),
         (
             *FIELD,
             CHANNEL,
             Column(
-                "Flags", STRING, "`lost`, `out of focus`, `saturated`, `blank`, `duplicate`, joined by `; `, or null"
+                "Flags",
+                STRING,
+                "`lost`, `out of focus`, `saturated`, `blank`, `duplicate`, `segmentation` (nuclei only), joined by "
+                "`; `, or null",
             ),
             Column("Detail", STRING, "The figures behind the flags, or null"),
             Column("Excluded", BOOL, "Whether the cells of the field are left out for it"),
+        ),
+    ),
+    "cell_flags": Table(
+        "cell_flags/{plate}.parquet",
+        "segmented cell that has a flag; thresholds of the settings applied to the cells table",
+        _keys(CELL),
+        (
+            *CELL,
+            Column(
+                "Flags",
+                STRING,
+                "`border`, `debris`, `dead`, `mitotic`, `irregular`, `outlier`, joined by `; `",
+            ),
+            Column("ExcludedBy", STRING, "Those of its flags that leave the cell out, joined by `; `, or null"),
         ),
     ),
     "features": Table(
@@ -254,6 +307,10 @@ TABLES = {
             Column("Metadata_Fields", INT, "Fields segmented"),
             Column("Metadata_CellCount", INT, "Cells segmented"),
             Column("Metadata_ProfiledCells", INT, "Cells in the profile: embedded and excluded by no flag"),
+            *(
+                Column(f"Flagged{name}", INT, f"Cells segmented that are flagged `{name.lower()}`, kept or not")
+                for name in ("Debris", "Dead", "Mitotic", "Irregular", "Outlier")
+            ),
             Column("FewCells", BOOL, "Fewer profiled cells than `wells.minimum_cells`: left out of tests and means"),
             KEPT,
             PC,

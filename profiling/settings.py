@@ -139,11 +139,29 @@ class Limits(Section):
 class Segmentation(Section):
     """Nuclei, cells and what is measured on them."""
 
-    engine: Literal["classical"] = Field("classical", description="Segmentation engine.")
-    nuclei_channel: str | None = Field(None, description="Channel of the nuclei. Left out: the first of `channels`.")
-    cells_channel: str | None = Field(
-        None, description="Channel of the cell bodies. Left out: cells are rings around the nuclei."
+    version: ClassVar[int] = 2
+    ENGINE_SETTINGS: ClassVar[dict] = {
+        "nuclei": ("weights", "flips", "device"),
+        "classical": ("threshold", "threshold_correction"),
+    }
+
+    engine: Literal["nuclei", "classical"] = Field(
+        "nuclei",
+        description="What finds the nuclei: `nuclei`, a network whose weights come with the installation, or "
+        "`classical`, a local threshold and watershed.",
     )
+    weights: str | None = Field(
+        None,
+        description="A weights file of `profiling train-segmenter`. Left out: those of the installation. "
+        "Of `engine: nuclei`.",
+    )
+    flips: bool = Field(
+        False,
+        description="Whether the network sees each field in four mirror images: four times the time, and on the "
+        "fields of its model card no gain. Of `engine: nuclei`.",
+    )
+    device: Literal["cpu", "cuda"] = Field("cpu", description="Where the network runs. Of `engine: nuclei`.")
+    nuclei_channel: str | None = Field(None, description="Channel of the nuclei. Left out: the first of `channels`.")
     nucleus_diameter: Length | None = Field(
         None, description="Typical diameter of a nucleus. Left out: estimated on every image."
     )
@@ -153,15 +171,55 @@ class Segmentation(Section):
     maximum_diameter: Length | None = Field(
         None, description="Larger nuclei are dropped. Left out: derived from the typical diameter."
     )
-    threshold: Literal["adaptive", "otsu"] = Field("adaptive", description="How nuclei are told from background.")
+    threshold: Literal["adaptive", "otsu"] = Field(
+        "adaptive", description="How nuclei are told from background. Of `engine: classical`."
+    )
     threshold_correction: float = Field(
-        1.0, gt=0, le=10, description="Factor on the threshold of the nuclei: above 1 is stricter."
+        1.0,
+        gt=0,
+        le=10,
+        description="Factor on the threshold of the nuclei: above 1 is stricter. Of `engine: classical`.",
+    )
+    cells: Literal["propagate", "watershed", "ring"] = Field(
+        "propagate",
+        description="How cells are grown from nuclei of any engine: along the paths of least change in "
+        "`cells_channel` (CellProfiler's Propagation), by a watershed in it (for stains that are dimmest at the "
+        "cells' edges), or as a ring of fixed width.",
+    )
+    cells_channel: str | None = Field(
+        None, description="Channel of the cell bodies. Left out: cells are rings around the nuclei."
     )
     cells_threshold_correction: float = Field(
         1.0, gt=0, le=10, description="Factor on the threshold of the cell bodies: above 1 is stricter."
     )
+    regularisation: float = Field(
+        0.3,
+        ge=0,
+        le=100,
+        description="Weight of distance against intensity, of `cells: propagate`: 0 follows intensity alone, "
+        "above 3 the nearest nucleus mostly wins.",
+    )
     ring: Length | None = Field(
-        None, description="Width of the ring where there is no `cells_channel`. Left out: half a nucleus."
+        None, description="Width of the ring where cells are rings. Left out: 0.3 nucleus diameters."
+    )
+
+    @model_validator(mode="after")
+    def _check_engine_settings(self):
+        for engine, names in self.ENGINE_SETTINGS.items():
+            given = [name for name in names if getattr(self, name) != type(self).model_fields[name].default]
+            if engine != self.engine and given:
+                raise ValueError(f"{given[0]} is a setting of `engine: {engine}`, not of `engine: {self.engine}`")
+        return self
+
+
+class Overlays(Section):
+    """Pictures with the outlines of nuclei and cells, for every plate: its corner wells and its worst sites."""
+
+    worst_sites: int = Field(
+        4, ge=0, le=200, description="Sites with the lowest `SegmentationScore` of a plate that are drawn."
+    )
+    side: int = Field(
+        1000, ge=100, le=4000, description="Longest side of a picture, pixels; larger fields are reduced."
     )
 
 
@@ -246,10 +304,13 @@ class PlateMap(Section):
 
 
 FlagAction = Literal["exclude", "keep"]
+CellFlag = Literal["debris", "dead", "mitotic", "irregular", "outlier"]
 
 
 class Flags(Section):
     """Which images and cells are flagged, and whether flagged ones are kept. No pixel is read again."""
+
+    version: ClassVar[int] = 2
 
     focus_mads: float = Field(
         5.0, gt=0, description="Out of focus: focus score this many robust deviations below the plate's median."
@@ -267,10 +328,41 @@ class Flags(Section):
         description="Cells left out at the border of the image: those whose `nucleus` touches it, those of which any "
         "part of the `cell` does, or none (`keep`).",
     )
+    minimum_segmentation_score: float = Field(
+        0.5, ge=0, le=1, description="Segmentation: `SegmentationScore` of the field below this."
+    )
+    segmentation_mads: float = Field(
+        5.0, gt=0, description="Segmentation: score this many robust deviations below the plate's median."
+    )
+    segmentation: FlagAction = Field(
+        "keep", description="What happens to cells of fields whose segmentation probably failed."
+    )
+    debris_dna: float = Field(
+        0.25, ge=0, description="Debris: DNA (area × intensity) of the nucleus below this, the plate's median being 1."
+    )
+    condensed_intensity: float = Field(
+        1.35, gt=1, description="Dead and mitotic: intensity of the nucleus above this, the plate's median being 1."
+    )
+    minimum_solidity: float = Field(
+        0.88, ge=0, le=1, description="Irregular: solidity of the nucleus (area over that of its hull) below this."
+    )
     outlier_mads: float = Field(
         10.0, gt=0, description="Outlier: area or intensity of the nucleus this many robust deviations off."
     )
-    outlier_cells: FlagAction = Field("keep", description="What happens to outlier cells.")
+    exclude_cells: list[CellFlag] = Field(
+        default_factory=list,
+        description="Flags whose cells are left out, such as `[debris, dead]`. Cells with other flags are kept.",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_the_successor(cls, values):
+        if isinstance(values, dict) and "outlier_cells" in values:
+            raise ValueError(
+                "outlier_cells has become exclude_cells: write `exclude_cells: [outlier]` to leave outliers out, or "
+                "nothing to keep them"
+            )
+        return values
 
 
 class Normalisation(Section):

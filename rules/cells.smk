@@ -2,6 +2,7 @@ rule segment:
     input:
         images="results/images/{plate}.parquet",
         flatfields=rules.illumination.output,
+        weights=weights_file("segmentation"),
     output:
         cells="results/chunks/{plate}/{chunk}/segmented.parquet",
         fields="results/chunks/{plate}/{chunk}/fields.parquet",
@@ -10,11 +11,11 @@ rule segment:
         "logs/segment/{plate}/{chunk}.log",
     benchmark:
         "logs/segment/{plate}/{chunk}.tsv"
-    threads: 1
+    threads: 4 if CONFIG.segmentation.device == "cuda" else 1
     resources:
         mem_mb=memory(2000),
         runtime=240,
-        gpu=0,
+        gpu=1 if CONFIG.segmentation.device == "cuda" else 0,
     params:
         folder=folder,
         flatfields=lambda wildcards: f"results/illumination/{wildcards.plate}",
@@ -42,3 +43,30 @@ rule merge_fields:
         gpu=0,
     shell:
         "profiling merge --table fields {output} {input} 2> {log}"
+
+
+rule overlays:
+    input:
+        images="results/images/{plate}.parquet",
+        flatfields=rules.illumination.output,
+        fields="results/fields/{plate}.parquet",
+        labels=label_folders,
+    output:
+        "results/overlays/{plate}.parquet",
+    log:
+        "logs/overlays/{plate}.log",
+    benchmark:
+        "logs/overlays/{plate}.tsv"
+    resources:
+        mem_mb=memory(1000),
+        runtime=30,
+        gpu=0,
+    params:
+        folder=folder,
+        flatfields=lambda wildcards: f"results/illumination/{wildcards.plate}",
+        channels=[NUCLEI_CHANNEL, CELLS_CHANNEL] if CELLS_CHANNEL else [NUCLEI_CHANNEL],
+        settings=lambda wildcards: settings("overlays"),
+    shell:
+        "profiling overlays --images {input.images} --folder {params.folder:q} --flatfields {params.flatfields}"
+        " --fields {input.fields} --labels {input.labels} --channels {params.channels}"
+        " --settings {params.settings:q} --out {output} 2> {log}"

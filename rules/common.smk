@@ -16,6 +16,7 @@ except ConfigError as error:
 
 PLATES = {plate.plate: plate for plate in CONFIG.plates if plate.exclude != ["all"]}
 NUCLEI_CHANNEL = CONFIG.segmentation.nuclei_channel or CONFIG.channels[0]
+CELLS_CHANNEL = CONFIG.segmentation.cells_channel
 
 
 wildcard_constraints:
@@ -44,9 +45,9 @@ def platemap_option(wildcards):
     return " ".join(f"--map {shlex.quote(path)}" for path in platemap_file(wildcards))
 
 
-def weights_file():
-    """The weights file that the settings name, or no file."""
-    name = CONFIG.embedding.weights
+def weights_file(section):
+    """The weights file that a section names, or no file."""
+    name = getattr(CONFIG, section).weights
     return [] if name in (None, "untrained") else [name]
 
 
@@ -73,6 +74,12 @@ def chunk_pieces(table):
         return [f"results/chunks/{wildcards.plate}/{chunk}/{table}.parquet" for chunk in chunks]
 
     return pieces
+
+
+def label_folders(wildcards):
+    """Folders of label images of a plate, one a chunk."""
+    chunks = range(1, chunk_count(wildcards.plate) + 1)
+    return [f"results/labels/{wildcards.plate}/{chunk}" for chunk in chunks]
 
 
 def plate_tables(*tables):

@@ -4,7 +4,7 @@ localrules:
 
 rule backbone:
     input:
-        weights_file(),
+        weights_file("embedding"),
     output:
         record="results/models/backbone.json",
         network=multiext("results/models/backbone", ".xml", ".bin"),

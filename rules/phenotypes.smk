@@ -25,7 +25,8 @@ rule platemap:
 
 rule flags:
     input:
-        "results/quality/{plate}.parquet",
+        quality="results/quality/{plate}.parquet",
+        fields="results/fields/{plate}.parquet",
     output:
         "results/flags/{plate}.parquet",
     log:
@@ -40,7 +41,29 @@ rule flags:
         nuclei_channel=NUCLEI_CHANNEL,
         settings=lambda wildcards: settings("flags"),
     shell:
-        "profiling flag --quality {input} --nuclei-channel {params.nuclei_channel} --settings {params.settings:q} --out {output} 2> {log}"
+        "profiling flag --quality {input.quality} --fields {input.fields} --nuclei-channel {params.nuclei_channel}"
+        " --settings {params.settings:q} --out {output} 2> {log}"
+
+
+rule cell_flags:
+    input:
+        "results/cells/{plate}.parquet",
+    output:
+        "results/cell_flags/{plate}.parquet",
+    log:
+        "logs/cell_flags/{plate}.log",
+    benchmark:
+        "logs/cell_flags/{plate}.tsv"
+    resources:
+        mem_mb=memory(1000),
+        runtime=10,
+        gpu=0,
+    params:
+        nuclei_channel=NUCLEI_CHANNEL,
+        settings=lambda wildcards: settings("flags"),
+    shell:
+        "profiling flag-cells --cells {input} --nuclei-channel {params.nuclei_channel}"
+        " --settings {params.settings:q} --out {output} 2> {log}"
 
 
 rule scale:
@@ -48,6 +71,7 @@ rule scale:
         embeddings="results/embeddings/{plate}.parquet",
         cells="results/cells/{plate}.parquet",
         flags="results/flags/{plate}.parquet",
+        cell_flags="results/cell_flags/{plate}.parquet",
         platemap="results/platemaps/{plate}.parquet",
     output:
         "results/models/scalers/{plate}.npz",
@@ -60,13 +84,11 @@ rule scale:
         runtime=60,
         gpu=0,
     params:
-        nuclei_channel=NUCLEI_CHANNEL,
-        flags=lambda wildcards: settings("flags"),
         settings=lambda wildcards: settings("normalisation"),
     shell:
         "profiling scale --embeddings {input.embeddings} --cells {input.cells} --flags {input.flags}"
-        " --platemap {input.platemap} --nuclei-channel {params.nuclei_channel} --flag-settings {params.flags:q}"
-        " --settings {params.settings:q} --out {output} 2> {log}"
+        " --cell-flags {input.cell_flags} --platemap {input.platemap} --settings {params.settings:q}"
+        " --out {output} 2> {log}"
 
 
 rule reduce:
@@ -93,6 +115,7 @@ rule features:
         embeddings="results/embeddings/{plate}.parquet",
         cells="results/cells/{plate}.parquet",
         flags="results/flags/{plate}.parquet",
+        cell_flags="results/cell_flags/{plate}.parquet",
         platemap="results/platemaps/{plate}.parquet",
         scaler="results/models/scalers/{plate}.npz",
         reduction="results/models/reduction.npz",
@@ -107,14 +130,10 @@ rule features:
         mem_mb=memory(2000),
         runtime=60,
         gpu=0,
-    params:
-        nuclei_channel=NUCLEI_CHANNEL,
-        flags=lambda wildcards: settings("flags"),
     shell:
         "profiling features --embeddings {input.embeddings} --cells {input.cells} --flags {input.flags}"
-        " --platemap {input.platemap} --nuclei-channel {params.nuclei_channel} --flag-settings {params.flags:q}"
-        " --scaler {input.scaler} --reduction {input.reduction}"
-        " --out {output.table} --out-left {output.left_out} 2> {log}"
+        " --cell-flags {input.cell_flags} --platemap {input.platemap} --scaler {input.scaler}"
+        " --reduction {input.reduction} --out {output.table} --out-left {output.left_out} 2> {log}"
 
 
 rule clusters:

@@ -36,7 +36,7 @@ rule failures:
 rule report:
     input:
         screen_tables(),
-        plate_tables("quality", "flags", "cells", "thumbnails", "phenotypes", "limits"),
+        plate_tables("quality", "flags", "fields", "overlays", "cells", "thumbnails", "phenotypes", "limits"),
         config="results/config.json",
         backbone="results/models/backbone.json",
     output:

@@ -3,6 +3,7 @@ rule wells:
         features="results/features/{plate}.parquet",
         phenotypes="results/phenotypes/{plate}.parquet",
         fields="results/fields/{plate}.parquet",
+        cell_flags="results/cell_flags/{plate}.parquet",
         platemap="results/platemaps/{plate}.parquet",
         clusters="results/models/clusters.npz",
     output:
@@ -19,8 +20,8 @@ rule wells:
         settings=lambda wildcards: settings("wells"),
     shell:
         "profiling wells --features {input.features} --phenotypes {input.phenotypes} --fields {input.fields}"
-        " --platemap {input.platemap} --clusters {input.clusters} --settings {params.settings:q}"
-        " --out {output} 2> {log}"
+        " --cell-flags {input.cell_flags} --platemap {input.platemap} --clusters {input.clusters}"
+        " --settings {params.settings:q} --out {output} 2> {log}"
 
 
 rule screen_wells:

@@ -224,7 +224,8 @@ def test_a_top_level_key_is_used_by_exactly_the_rules_it_names(key, needles):
 
 def test_no_rule_passes_a_setting_past_its_section():
     """Only the configuration as a whole (for the report), and what changes resources but no result."""
-    allowed = {"channels", "seed", "model_dump_json", "embedding.device", "map.threads", "map.place_all"}
+    allowed = {"channels", "seed", "model_dump_json", "map.threads", "map.place_all"}
+    allowed |= {"segmentation.device", "embedding.device"}
     used = {match for text in rules().values() for match in re.findall(r"CONFIG\.([a-z_]+(?:\.[a-z_]+)?)", text)}
     assert used <= allowed
 

@@ -10,7 +10,7 @@ import fastremap
 import fill_voids
 import numpy as np
 
-from profiling.cells.regions import find_regions, segment_max
+from profiling.cells.regions import find_regions, segment_max, typical_diameter
 from profiling.cells.split import split_objects
 from profiling.cells.threshold import (
     QUANTISATION,
@@ -68,14 +68,18 @@ def segment_nuclei(image, nucleus_diameter, min_area, max_area, threshold, thres
         LARGEST * disc if max_area is None else max_area,
     )
     labels = fill_label_holes(labels, LARGEST_HOLE * disc)
-    return fastremap.renumber(labels)[0].astype(np.uint32, copy=False)  # numbers by first appearance
+    return renumber(labels)
+
+
+def renumber(labels):
+    """Number objects 1..n by the row-major order of their first pixels, as (H, W) uint32."""
+    return fastremap.renumber(labels)[0].astype(np.uint32, copy=False)
 
 
 def estimate_diameter(image, integer=False):
     """Estimate the typical diameter of the nuclei of an image.
 
-    It is the diameter of the disc with the area of the median object, every object counting by its area so
-    that debris does not, after a first segmentation at one threshold.
+    See `regions.typical_diameter`, after a first segmentation at one threshold.
 
     Parameters
     ----------
@@ -97,12 +101,8 @@ def estimate_diameter(image, integer=False):
     limit = global_threshold(smooth, level, max(noise, QUANTISATION if integer else 0.0))
     labels = split_objects(fill_voids.fill(smooth > limit), smooth - level, GUESSED_DIAMETER)
     areas = np.bincount(labels.ravel())[1:]
-    areas = np.sort(areas[areas >= SPECK])
-    if len(areas) == 0:
-        return None
-    cumulated = np.cumsum(areas)
-    median = areas[np.searchsorted(cumulated, cumulated[-1] / 2)]
-    return SHRINKAGE * factor * float(np.sqrt(4 / np.pi * median))
+    diameter = typical_diameter(areas[areas >= SPECK])
+    return None if diameter is None else SHRINKAGE * factor * diameter
 
 
 def trim_halos(labels, signal, fraction):

@@ -1,16 +1,30 @@
-"""Segmentation engines by name. A new engine is a function from settings to a `Segmenter` in `ENGINES`."""
+"""Segmentation engines and ways from nuclei to cells, by name; the two are chosen independently.
+
+A new engine is a function in `ENGINES` from settings to the function that finds the nuclei of an image; a new way
+to cells is a function in `CELLS` that grows cells from any engine's nuclei and the image of a cytoplasm channel.
+"""
 
 from collections.abc import Callable
+from functools import partial
+from inspect import signature
 from typing import NamedTuple
 
 import numpy as np
 
 from profiling.cells.classical import segment_nuclei
-from profiling.cells.cytoplasm import RING, expand_ring, flood_cells, median_diameter
+from profiling.cells.cytoplasm import (
+    REGULARISATION,
+    RING,
+    expand_ring,
+    flood_cells,
+    median_diameter,
+    propagate_cells,
+)
+from profiling.cells.learned.engine import nuclei
 
 
 class Segmenter(NamedTuple):
-    """A segmentation engine with its settings bound.
+    """A segmentation engine and a way to cells with their settings bound.
 
     Attributes
     ----------
@@ -25,15 +39,38 @@ class Segmenter(NamedTuple):
     segment_cells: Callable
 
 
-def load_segmenter(engine="classical", **settings):
+def load_segmenter(
+    engine="nuclei",
+    nucleus_diameter=None,
+    min_area=None,
+    max_area=None,
+    cells="propagate",
+    ring=None,
+    cell_threshold_correction=1.0,
+    regularisation=REGULARISATION,
+    **settings,
+):
     """Make a segmenter.
 
     Parameters
     ----------
     engine : str
-        One of `ENGINES`.
+        What finds the nuclei, one of `ENGINES`.
+    nucleus_diameter : float or None
+        Typical diameter of a nucleus, px; None estimates it for every image.
+    min_area, max_area : float or None
+        Limits of a nucleus' area, px²; None leaves them to the engine.
+    cells : str
+        How cells are found around the nuclei: one of `CELLS`, which follow the image of a cytoplasm channel and
+        give a ring where there is none, or "ring".
+    ring : float or None
+        Width of the ring, px; None: 0.3 times the nucleus' diameter.
+    cell_threshold_correction : float
+        Factor on the height of the cytoplasm channel's threshold above the background; more gives smaller cells.
+    regularisation : float
+        Weight of distance against intensity, of "propagate" only, see `propagate_cells`.
     **settings
-        The engine's settings, see e.g. `classical`.
+        The engine's own, see `learned.engine.nuclei` and `classical`.
 
     Returns
     -------
@@ -42,76 +79,77 @@ def load_segmenter(engine="classical", **settings):
     Raises
     ------
     ValueError
-        If there is no such engine, or a setting is out of range.
+        If there is no such engine or way to cells, or a setting is out of range or not the engine's.
     """
-    if engine not in ENGINES:
-        raise ValueError(f"There is no segmentation engine {engine!r}; there are: {', '.join(ENGINES)}.")
-    return ENGINES[engine](**settings)
-
-
-def classical(
-    nucleus_diameter=24.0,
-    min_area=None,
-    max_area=None,
-    threshold="adaptive",
-    threshold_correction=1.0,
-    cells="watershed",
-    ring=None,
-    cell_threshold_correction=1.0,
-):
-    """Make the classical segmenter: threshold, distance and intensity watershed, seeded watershed of cells.
-
-    Parameters
-    ----------
-    nucleus_diameter : float or None
-        Typical diameter of a nucleus, px; None estimates it for every image.
-    min_area, max_area : float or None
-        Limits of a nucleus' area, px²; None: 0.08 and 10 times the area of the typical disc.
-    threshold : "adaptive" or "otsu"
-        Relative to the local background and foreground, or Otsu's of the whole image.
-    threshold_correction : float
-        Factor on the height of the nuclear threshold above the background; more gives smaller nuclei.
-    cells : "watershed" or "ring"
-        Cells from the image of a cytoplasm channel (a ring where there is none), or always a ring.
-    ring : float or None
-        Width of the ring, px; None: 0.3 times the nucleus' diameter.
-    cell_threshold_correction : float
-        As `threshold_correction`, for the cytoplasm channel.
-
-    Returns
-    -------
-    Segmenter
-    """
-    _check_choice("threshold", threshold, ("adaptive", "otsu"))
-    _check_choice("cells", cells, ("watershed", "ring"))
+    _check_choice("engine", engine, ENGINES)
+    _check_choice("cells", cells, (*CELLS, "ring"))
+    known = [name for name in signature(ENGINES[engine]).parameters if name not in COMMON]
+    if unknown := [name for name in settings if name not in known]:
+        known = f"its own are: {', '.join(known)}" if known else "it has none of its own"
+        raise ValueError(f"The engine {engine!r} has no setting {unknown[0]!r}; {known}.")
     _check_positive(
         nucleus_diameter=nucleus_diameter,
         max_area=max_area,
-        threshold_correction=threshold_correction,
+        ring=ring,
         cell_threshold_correction=cell_threshold_correction,
     )
     if min_area is not None and max_area is not None and min_area > max_area:
         raise ValueError(f"min_area ({min_area}) is larger than max_area ({max_area}).")
+    if not regularisation >= 0:
+        raise ValueError(f"regularisation is {regularisation}; it must not be negative.")
+    find_nuclei = ENGINES[engine](nucleus_diameter, min_area, max_area, **settings)
+    own = {"regularisation": regularisation} if cells == "propagate" else {}
 
     def segment(image):
         _check_image(image)
-        return segment_nuclei(image, nucleus_diameter, min_area, max_area, threshold, threshold_correction)
+        return find_nuclei(image)
 
     def segment_cells(nuclei, image=None):
-        if cells == "watershed" and image is not None:
-            _check_image(image)
-            if image.shape != nuclei.shape:
-                raise ValueError(f"The image has shape {image.shape}, the nuclei have {nuclei.shape}.")
-            return flood_cells(nuclei, image, cell_threshold_correction)
         if not nuclei.any():
             return nuclei.copy()
-        width = RING * (nucleus_diameter or median_diameter(nuclei)) if ring is None else ring
-        return expand_ring(nuclei, width)
+        if image is None or cells == "ring":
+            width = RING * (nucleus_diameter or median_diameter(nuclei)) if ring is None else ring
+            return expand_ring(nuclei, width)
+        _check_image(image)
+        if image.shape != nuclei.shape:
+            raise ValueError(f"The image has shape {image.shape}, the nuclei have {nuclei.shape}.")
+        return CELLS[cells](nuclei, image, cell_threshold_correction, **own)
 
     return Segmenter(segment, segment_cells)
 
 
-ENGINES = {"classical": classical}
+def classical(nucleus_diameter, min_area, max_area, threshold="adaptive", threshold_correction=1.0):
+    """Nuclei by threshold, then distance and intensity watershed: see `segment_nuclei`.
+
+    Parameters
+    ----------
+    nucleus_diameter, min_area, max_area
+        See `load_segmenter`; the default limits are 0.08 and 10 times the area of the typical disc.
+    threshold : "adaptive" or "otsu"
+        Relative to the local background and foreground, or Otsu's of the whole image.
+    threshold_correction : float
+        Factor on the height of the nuclear threshold above the background; more gives smaller nuclei.
+
+    Returns
+    -------
+    callable
+        (H, W) real array → (H, W) uint32.
+    """
+    _check_choice("threshold", threshold, ("adaptive", "otsu"))
+    _check_positive(threshold_correction=threshold_correction)
+    return partial(
+        segment_nuclei,
+        nucleus_diameter=nucleus_diameter,
+        min_area=min_area,
+        max_area=max_area,
+        threshold=threshold,
+        threshold_correction=threshold_correction,
+    )
+
+
+ENGINES = {"classical": classical, "nuclei": nuclei}
+CELLS = {"propagate": propagate_cells, "watershed": flood_cells}  # besides "ring", which follows no image
+COMMON = ("nucleus_diameter", "min_area", "max_area")  # settings that every engine takes
 
 
 def _check_choice(name, value, choices):

@@ -9,6 +9,7 @@ import tifffile
 
 from profiling.cells.engines import load_segmenter
 from profiling.cells.measure import measure_cells
+from profiling.cells.quality import FIELD_STATISTICS, measure_field
 from profiling.files import whole_file
 from profiling.images.fields import chunk_images, read_field, read_flatfields, split_fields
 from profiling.parallel import map_ahead
@@ -31,10 +32,11 @@ def segmenter_of(settings):
         nucleus_diameter=length(settings.nucleus_diameter),
         min_area=disc(settings.minimum_diameter),
         max_area=disc(settings.maximum_diameter),
-        threshold=settings.threshold,
-        threshold_correction=settings.threshold_correction,
-        cell_threshold_correction=settings.cells_threshold_correction,
+        cells=settings.cells,
         ring=length(settings.ring),
+        cell_threshold_correction=settings.cells_threshold_correction,
+        regularisation=settings.regularisation,
+        **{name: getattr(settings, name) for name in settings.ENGINE_SETTINGS[settings.engine]},
     )
 
 
@@ -56,6 +58,8 @@ def segment_field(field, segmenter, channels, nuclei_channel, cells_channel):
         None where the field cannot be segmented.
     table : pandas.DataFrame
         Measurements of :func:`profiling.cells.measure_cells`, with the field key.
+    statistics : dict
+        Of the masks, from :func:`profiling.cells.quality.measure_field`; None where there are none.
     reason : str or None
         Why the field could not be segmented.
     """
@@ -73,7 +77,9 @@ def segment_field(field, segmenter, channels, nuclei_channel, cells_channel):
     table = measure_cells(nuclei, cells, planes)
     for position, name in enumerate(FIELD_KEY):
         table.insert(position, name, pd.Series(field.key[name], index=table.index, dtype=_dtype(name)))
-    return (None, None, table, reason) if reason else (nuclei, cells, table, None)
+    if reason:
+        return None, None, table, dict.fromkeys(FIELD_STATISTICS), reason
+    return nuclei, cells, table, measure_field(field.channels[nuclei_channel], nuclei, table), None
 
 
 def _dtype(name):
@@ -105,6 +111,7 @@ def segment(images, folder, flatfields, wells, channels, settings, out_cells, ou
     """
     segmenter = segmenter_of(settings)
     nuclei_channel = settings.nuclei_channel or channels[0]
+    cells_channel = None if settings.cells == "ring" else settings.cells_channel
     # The nuclei decide the field's size where channels differ in theirs.
     flats = read_flatfields(flatfields, sorted(channels, key=lambda channel: channel != nuclei_channel))
     rows = chunk_images(images, wells)
@@ -113,7 +120,7 @@ def segment(images, folder, flatfields, wells, channels, settings, out_cells, ou
 
     def work(rows):
         field = read_field(rows, folder, flats)
-        return field.key, *segment_field(field, segmenter, channels, nuclei_channel, settings.cells_channel)
+        return field.key, *segment_field(field, segmenter, channels, nuclei_channel, cells_channel)
 
     empty = measure_cells(np.zeros((1, 1), np.uint32), np.zeros((1, 1), np.uint32), dict.fromkeys(channels))
     for position, name in enumerate(FIELD_KEY):
@@ -130,7 +137,7 @@ def segment(images, folder, flatfields, wells, channels, settings, out_cells, ou
             tables.clear()
             pages.clear()
 
-        for key, nuclei, cells, table, reason in results:
+        for key, nuclei, cells, table, statistics, reason in results:
             if key["Metadata_Well"] != well:
                 finish()
                 well = key["Metadata_Well"]
@@ -140,10 +147,12 @@ def segment(images, folder, flatfields, wells, channels, settings, out_cells, ou
                 pages.append((key, nuclei, cells))
             if reason:
                 log.warning("%s site %d: %s", well, key["Metadata_Site"], reason)
-            outcomes.append({**key, "Segmented": reason is None, "CellCount": len(table), "Reason": reason})
+            outcome = {"Segmented": reason is None, "CellCount": len(table), **statistics, "Reason": reason}
+            outcomes.append({**key, **outcome})
         finish()
-    columns = [*FIELD_KEY, "Segmented", "CellCount", "Reason"]
-    outcomes = pd.DataFrame(outcomes, columns=columns).astype({"Metadata_Plate": "str", "Metadata_Well": "str"})
+    columns = [*FIELD_KEY, "Segmented", "CellCount", *FIELD_STATISTICS, "Reason"]
+    types = {"Metadata_Plate": "str", "Metadata_Well": "str"} | dict.fromkeys(FIELD_STATISTICS, "float32")
+    outcomes = pd.DataFrame(outcomes, columns=columns).astype(types)
     write_table(out_fields, "fields", outcomes, settings=settings.changed())
     log.info("%d cells in %d fields", outcomes["CellCount"].sum(), outcomes["Segmented"].sum())
 

@@ -96,3 +96,25 @@ def bounding_boxes(regions):
         ],
         axis=1,
     )
+
+
+def typical_diameter(areas):
+    """Diameter of the disc with the area of the median object, every object counting by its area.
+
+    Counted so, debris, which is many objects and little area, does not move it.
+
+    Parameters
+    ----------
+    areas : (n,) real array
+        px².
+
+    Returns
+    -------
+    float or None
+        px; None without an object.
+    """
+    areas = np.sort(areas)
+    if len(areas) == 0:
+        return None
+    cumulated = np.cumsum(areas)
+    return float(np.sqrt(4 / np.pi * areas[np.searchsorted(cumulated, cumulated[-1] / 2)]))

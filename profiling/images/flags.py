@@ -6,15 +6,18 @@ import pandas as pd
 from profiling.tables import FIELD_KEY
 
 KEY = [*FIELD_KEY, "Metadata_Channel"]
+SMALLEST_SPREAD = 0.02  # as a share of the plate's median
 
 
-def flag_images(quality, nuclei_channel, settings):
+def flag_images(quality, fields, nuclei_channel, settings):
     """Flag the images of one plate.
 
     Parameters
     ----------
     quality : pandas.DataFrame
         Quality table of the plate.
+    fields : pandas.DataFrame
+        Fields table of the plate.
     nuclei_channel : str
         Channel of the nuclei.
     settings : profiling.settings.Flags
@@ -24,7 +27,8 @@ def flag_images(quality, nuclei_channel, settings):
     pandas.DataFrame
         The flags table. A focus score is compared with the plate's other images of the same channel, because
         its level depends on the stain; blank images are left out of that comparison. A blank image excludes its
-        field only in the channel of the nuclei: a marker may be dark because the biology says so.
+        field only in the channel of the nuclei: a marker may be dark because the biology says so. A field whose
+        segmentation score is low is flagged in the channel of the nuclei, which were segmented there.
     """
     lost = quality["Status"].ne("ok")
     blank = quality["Contrast"].lt(settings.minimum_contrast) & ~lost
@@ -35,6 +39,10 @@ def flag_images(quality, nuclei_channel, settings):
     blurred = focus.lt(limit)
     saturated = quality["SaturatedFraction"].gt(settings.saturated_fraction)
     twins = _twins(quality, lost)
+    score = quality[KEY].merge(fields, how="left", on=FIELD_KEY, validate="many_to_one")["SegmentationScore"]
+    score = score.set_axis(quality.index).where(quality["Metadata_Channel"].eq(nuclei_channel))
+    least = max(_lower_limit(score, settings.segmentation_mads), settings.minimum_segmentation_score)
+    failed = score.lt(least)
     found = [
         ("lost", lost, quality["Reason"]),
         ("blank", blank, "contrast " + quality["Contrast"].round(2).astype("str")),
@@ -49,19 +57,22 @@ def flag_images(quality, nuclei_channel, settings):
             (quality["SaturatedFraction"] * 100).round(2).astype("str") + " % saturated",
         ),
         ("duplicate", twins.notna(), "same pixels as " + twins.fillna("")),
+        ("segmentation", failed, "segmentation score " + score.round(2).astype("str") + f" below {least:.2f}"),
     ]
     flags = quality[KEY].copy()
     flags["Flags"] = _join([pd.Series(name, quality.index).where(mask) for name, mask, _ in found])
     flags["Detail"] = _join([detail.where(mask) for _, mask, detail in found])
     spoilt = blurred | saturated | twins.notna() | (blank & quality["Metadata_Channel"].eq(nuclei_channel))
-    flags["Excluded"] = lost | (spoilt & (settings.images == "exclude"))
+    flags["Excluded"] = (
+        lost | (spoilt & (settings.images == "exclude")) | (failed & (settings.segmentation == "exclude"))
+    )
     return flags
 
 
 def _lower_limit(values, mads):
     median = values.median()
-    # A floor on the spread: on a plate of equally sharp images the deviations are rounding, not focus.
-    spread = max(1.4826 * (values - median).abs().median(), 0.02 * abs(median))
+    # A floor on the spread: on a plate of equally good images the deviations are rounding, not focus or masks.
+    spread = max(1.4826 * (values - median).abs().median(), SMALLEST_SPREAD * abs(median))
     return median - mads * spread
 
 

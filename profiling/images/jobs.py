@@ -43,9 +43,10 @@ def quality(images, folder, wells, settings, out, threads=1):
     write_table(out, "quality", table, settings=settings.changed())
 
 
-def flag(quality, nuclei_channel, settings, out):
-    """Write the flags table of a plate from its quality table."""
-    flags = flag_images(read_table(quality, "quality"), nuclei_channel, settings)
+def flag(quality, fields, nuclei_channel, settings, out):
+    """Write the flags table of a plate from its quality and fields tables."""
+    fields = read_table(fields, "fields", [*FIELD_KEY, "SegmentationScore"])
+    flags = flag_images(read_table(quality, "quality"), fields, nuclei_channel, settings)
     write_table(out, "flags", flags, settings=settings.changed())
     for name, count in flags["Flags"].value_counts().items():
         log.info("%d images: %s", count, name)

@@ -23,13 +23,13 @@ from profiling.tables import (
 )
 
 
-def scale(embeddings, cells, flags, platemap, nuclei_channel, flag_settings, settings, out):
+def scale(embeddings, cells, flags, cell_flags, platemap, settings, out):
     """Fit the robust z-score of a plate and the moments of its scaled embeddings, as arrays in one .npz.
 
     A plate with fewer reference wells with cells than the settings ask for gets a reason in the place of a fit: it
     has no features, and the other plates go on.
     """
-    selected, _ = _select(cells, flags, platemap, nuclei_channel, flag_settings)
+    selected, _ = _select(cells, flags, cell_flags, platemap)
     plate = read_table(platemap, "platemaps", ["Metadata_Plate"])["Metadata_Plate"].iloc[0]
     reference = selected
     if settings.reference == "negative_control":
@@ -92,9 +92,9 @@ def reduce(scalers, settings, out):
              len(reduction.components), 100 * share)  # fmt: skip
 
 
-def features(embeddings, cells, flags, platemap, scaler, reduction, nuclei_channel, flag_settings, out, out_left):
+def features(embeddings, cells, flags, cell_flags, platemap, scaler, reduction, out, out_left):
     """Write the features table of a plate, well by well, and the cells that flags leave out."""
-    selected, left_out = _select(cells, flags, platemap, nuclei_channel, flag_settings)
+    selected, left_out = _select(cells, flags, cell_flags, platemap)
     scaler, fitted = load_arrays(scaler), load_arrays(reduction)
     usable = fitted["usable"]
     reduction = Reduction(*(fitted[name] for name in Reduction._fields))
@@ -109,7 +109,7 @@ def features(embeddings, cells, flags, platemap, scaler, reduction, nuclei_chann
     if reason := str(scaler["reason"]):
         left_out = pd.concat([left_out, _whole_plate(selected, str(scaler["plate"]), reason)])
         selected = selected.head(0)
-    with table_writer(out, "features", empty, settings=flag_settings.changed()) as append:
+    with table_writer(out, "features", empty) as append:
         for frame, x in _wells_of(embeddings, selected):
             append(rows(frame, x))
     left_out = left_out.assign(
@@ -118,17 +118,17 @@ def features(embeddings, cells, flags, platemap, scaler, reduction, nuclei_chann
         Remedy=np.where(
             left_out["Reason"].str.startswith("not normalised"),
             "check the roles in its plate map, lower normalisation.minimum_wells, or set its reference to all",
-            "change the limits in `flags`, or set its action to keep",
+            "change the limits in `flags`, or set their action to keep",
         ),
     )
     write_table(out_left, "failures", left_out)
     log.info("%d cells, %d left out by flags", len(selected), left_out["Cells"].sum())
 
 
-def _select(cells, flags, platemap, nuclei_channel, settings):
-    measured = ["Nuclei_AreaShape_Area", f"Nuclei_Intensity_MeanIntensity_{nuclei_channel}"]
-    cells = read_table(cells, "cells", [*CELL_KEY, "NucleusTouchesBorder", "TouchesBorder", "Embedded", *measured])
-    return select_cells(cells, read_table(flags, "flags"), read_table(platemap, "platemaps"), settings, nuclei_channel)
+def _select(cells, flags, cell_flags, platemap):
+    cells = read_table(cells, "cells", [*CELL_KEY, "Embedded"])
+    cell_flags = read_table(cell_flags, "cell_flags")
+    return select_cells(cells, read_table(flags, "flags"), cell_flags, read_table(platemap, "platemaps"))
 
 
 def _without_moments(path):

@@ -1,27 +1,27 @@
 """Which cells have a profile: flags applied, plate map joined."""
 
+import numpy as np
 import pandas as pd
 
-from profiling.cells.flags import flag_outliers
+from profiling.cells.flags import BORDER
 from profiling.tables import CELL_KEY, FIELD_KEY
 
 WELL_KEY = ["Metadata_Plate", "Metadata_Well"]
-BORDER, OUTLIER = "touches the border of the image", "outlier"
 
 
-def select_cells(cells, flags, wells, settings, nuclei_channel):
+def select_cells(cells, flags, cell_flags, wells):
     """Embedded cells of one plate that no flag excludes, with their plate map.
 
     Parameters
     ----------
     cells : pandas.DataFrame
-        Cell table of the plate.
+        Cell table of the plate: the cell key and ``Embedded``.
     flags : pandas.DataFrame
         Flags table of the plate.
+    cell_flags : pandas.DataFrame
+        Cell_flags table of the plate.
     wells : pandas.DataFrame
         Platemaps table of the plate.
-    settings : profiling.settings.Flags
-    nuclei_channel : str
 
     Returns
     -------
@@ -32,30 +32,23 @@ def select_cells(cells, flags, wells, settings, nuclei_channel):
         the field is flagged and a row a plate where the cells are. Selected and left-out cells add up to the
         embedded ones.
     """
-    outlier = flag_outliers(cells, nuclei_channel, settings.outlier_mads)
-    border = cells["NucleusTouchesBorder" if settings.border == "nucleus" else "TouchesBorder"]
-    table = cells[CELL_KEY].copy()
-    table["Embedded"] = cells["Embedded"]
-    table = table.merge(_field_flags(flags), how="left", on=FIELD_KEY, validate="many_to_one")
-    excluded, kept = table.pop("Excluding"), table.pop("Kept")
-    for name, mask, action in (
-        (BORDER, border.to_numpy(), "keep" if settings.border == "keep" else "exclude"),
-        (OUTLIER, outlier.to_numpy(), settings.outlier_cells),
-    ):
-        if action == "exclude":
-            excluded = excluded.where(excluded.notna() | ~mask, name)
-        else:
-            kept = kept.where(~mask, (kept + "; ").fillna("") + name)
-    embedded = table.pop("Embedded")
-    table["Flags"] = kept
-    chosen = embedded & excluded.isna()
-    left = embedded & excluded.notna()
-    lost = table.loc[left, FIELD_KEY].astype("object").assign(Reason=excluded[left])
-    lost.loc[lost["Reason"].isin([BORDER, OUTLIER]), FIELD_KEY[1:]] = None
+    table = cells.merge(_field_flags(flags), how="left", on=FIELD_KEY, validate="many_to_one")
+    table = table.merge(cell_flags, how="left", on=CELL_KEY, validate="one_to_one", suffixes=(None, "OfCell"))
+    of_field, of_cell = table.pop("Excluding"), table.pop("ExcludedBy")
+    chosen = table["Embedded"] & of_field.isna() & of_cell.isna()
+    left = table["Embedded"] & ~chosen
+    lost = table.loc[left, FIELD_KEY].astype("object").assign(Reason=of_field.fillna(_reason(of_cell))[left])
+    lost.loc[of_field[left].isna(), FIELD_KEY[1:]] = None
     left_out = lost.groupby([*FIELD_KEY, "Reason"], dropna=False).size().rename("Cells").reset_index()
+    kept = table.pop("Kept").str.cat(table.pop("Flags"), sep="; ", na_rep="").str.strip("; ")
+    selected = table[chosen].drop(columns="Embedded").assign(Flags=kept[chosen].where(kept[chosen] != ""))
     known = wells.drop(columns=["Imaged", "Mapped"])
-    selected = table[chosen].merge(known, how="left", on=WELL_KEY, validate="many_to_one")
+    selected = selected.merge(known, how="left", on=WELL_KEY, validate="many_to_one")
     return selected.sort_values(CELL_KEY, ignore_index=True), left_out
+
+
+def _reason(names):
+    return pd.Series(np.where(names.eq(BORDER), "touches the border of the image", "flagged as " + names), names.index)
 
 
 def _field_flags(flags):

@@ -1,9 +1,6 @@
 """Listing a plate's images and reading its plate map."""
 
-import json
-
-from profiling.config import load_config
-from profiling.errors import ProfilingError
+from profiling.config import find_plate, screen_config
 from profiling.plates.image_table import index_plate
 from profiling.plates.platemap import join_platemap, read_platemap
 from profiling.progress import log
@@ -45,19 +42,13 @@ def rescan(results, plates, read_header):
 
     The configuration is the one of the last start, which the workflow keeps beside its results.
     """
-    configuration = results / "config.json"
-    if not configuration.is_file():
-        raise ProfilingError(f"there is no {configuration}: run this in the working directory of a screen that has run")
-    config = load_config(json.loads(configuration.read_text()))
-    known = {plate.plate: plate for plate in config.plates}
-    if unknown := [plate for plate in plates if plate not in known]:
-        raise ProfilingError(f"there is no plate {unknown[0]!r} in this screen; it has {', '.join(known)}")
-    for name in plates or known:
+    config = screen_config(results)
+    for plate in [find_plate(config, name) for name in plates] or config.plates:
+        name = plate.plate
         path = results / "images" / f"{name}.parquet"
         if not path.exists():
             log.info("plate %s: not listed yet", name)
             continue
-        plate = known[name]
         folder = f"{config.root}/{plate.images}"
         new, _ = index_plate(name, folder, plate.layout, config.channels, config.images, read_header)
         new = as_table("images", new).to_pandas()

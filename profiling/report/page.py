@@ -5,11 +5,12 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+import pandas as pd
 import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from matplotlib import rc_context
 
-from profiling.report import figures, sections
+from profiling.report import figures, sections, segmentation
 from profiling.report.drawing import CONTROL, OTHER, STYLE, new_figure, svg_uri
 from profiling.report.plates import draw_plates, gradient
 from profiling.report.summary import failures_by_stage, headline, stage_times
@@ -56,7 +57,8 @@ def render(screen, results, plate_names, config, logs, settings):
     counts = headline(results, plate_names)
     colours = figures.compound_colours(screen["activity"])
     stages = stage_times(logs)
-    plates = draw_plates(screen["wells"], screen["quality"], screen["failures"], config, plate_names)
+    plates = draw_plates(screen["wells"], screen["quality"], screen["fields"], screen["failures"], config, plate_names)
+    overlays = segmentation.overlay_plates(segmentation.read_overlays(results, screen["fields"]), screen["flags"])
     return environment.get_template("template.html").render(
         title=settings.title,
         counts=counts,
@@ -72,6 +74,12 @@ def render(screen, results, plate_names, config, logs, settings):
         cards=sections.cluster_cards(screen["sizes"], screen["gallery"], screen["enrichment"], alpha),
         channels=list(zip(config["channels"], CHANNEL_COLOURS * 20, strict=False)),
         activity=sections.activity_grid(screen["activity"]),
+        segmentation=segmentation.segmentation_grid(screen["fields"], screen["flags"]),
+        flagged=segmentation.flagged_grid(screen["wells"]),
+        overlays=overlays,
+        outlines=segmentation.OUTLINES,
+        overlays_more=screen["fields"]["Metadata_Plate"].nunique() - len(overlays),
+        greys=segmentation.channels_drawn(config),
         quality=sections.quality_grid(screen["quality"], screen["flags"]),
         illumination=sections.illumination_grid(screen["limits"]),
         sweep=sections.sweep_grid(screen["clusters"]),
@@ -140,10 +148,16 @@ def findings(screen, counts, alpha, k):
         )
     at_k = screen["clusters"][screen["clusters"]["K"].eq(k)]
     if len(at_k):
-        association = sections.decimals(at_k["PlateAssociation"].mean())
+        stability, association = (at_k[name].mean() for name in ("Stability", "PlateAssociation"))
+        sentence = f"The {k} clusters reach a stability of {sections.decimals(stability)} (1: every refit agrees)"
+        if pd.notna(association):
+            sentence += f" and an association with plates of {sections.decimals(association)} (0: none)"
+        sentences.append(f"{sentence}.")
+    failed = len(segmentation.flagged_fields(screen["flags"]))
+    if failed:
         sentences.append(
-            f"The {k} clusters reach a stability of {sections.decimals(at_k['Stability'].mean())} "
-            f"(1: every refit agrees) and an association with plates of {association} (0: none)."
+            f"The segmentation of {failed:,} of {len(screen['fields']):,} fields has a score so low that it probably "
+            "failed; the lowest are shown under Segmentation."
         )
     few = int(screen["wells"]["FewCells"].sum())
     if few:

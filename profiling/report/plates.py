@@ -7,17 +7,17 @@ from matplotlib.colors import to_hex
 
 from profiling.plates.wells import LAYOUTS, infer_layout, parse_well, plate_wells, well_name
 
-MOST_CLUSTERS = 6
+MOST_CLUSTERS = 5
 MOST_PLATES, MOST_WELLS = 24, 5_000
 COLOURS = [to_hex(colour) for colour in colormaps["YlGnBu"](np.linspace(0.08, 1, 64))]
 
 
-def draw_plates(wells, quality, failures, config, plates):
-    """Describe cell count, focus and cluster shares of every plate.
+def draw_plates(wells, quality, fields, failures, config, plates):
+    """Describe cell count, focus, segmentation score and cluster shares of every plate.
 
     Parameters
     ----------
-    wells, quality, failures : pandas.DataFrame
+    wells, quality, fields, failures : pandas.DataFrame
         The tables of these names.
     config : dict
         The configuration, defaults included.
@@ -32,9 +32,12 @@ def draw_plates(wells, quality, failures, config, plates):
     channel = config["segmentation"]["nuclei_channel"] or config["channels"][0]
     focus = well_focus(quality, channel)
     wells = wells.merge(focus, how="left", on=["Metadata_Plate", "Metadata_Well"])
+    wells = wells.merge(well_scores(fields), how="left", on=["Metadata_Plate", "Metadata_Well"])
     scales = [("Metadata_CellCount", "cells segmented", 0.0), ("Focus", f"focus of {channel}", None)]
     scales += [(name, f"share of cluster {int(name.rsplit('_', 1)[1])}", 0.0) for name in varying_clusters(wells)]
     scales = [(column, title, limits(wells[column], low)) for column, title, low in scales]
+    # A score means the same on every screen, so that its colours do too.
+    scales.insert(2, ("Score", "segmentation score", (0.0, 1.0)))
     layouts = {row["plate"]: row["layout"] for row in config["plates"]}
     by_plate = dict(tuple(wells.groupby("Metadata_Plate")))
     losses = failures["Metadata_Plate"].value_counts()
@@ -59,6 +62,11 @@ def well_focus(quality, channel):
     of_channel = quality[quality["Metadata_Channel"].eq(channel)]
     focus = of_channel.groupby(["Metadata_Plate", "Metadata_Well"])["FocusScore"].median()
     return focus.rename("Focus").reset_index()
+
+
+def well_scores(fields):
+    """Mean segmentation score over the fields of each well: Metadata_Plate, Metadata_Well, Score."""
+    return fields.groupby(["Metadata_Plate", "Metadata_Well"])["SegmentationScore"].mean().rename("Score").reset_index()
 
 
 def varying_clusters(wells, most=MOST_CLUSTERS):

@@ -14,7 +14,7 @@ MAP_CELLS = 50_000
 """Points drawn on the map; more would only overprint."""
 
 SCREEN_TABLES = ("wells", "enrichment", "activity", "variance", "clusters", "failures")
-PLATE_TABLES = ("quality", "flags", "limits")
+PLATE_TABLES = ("quality", "flags", "limits", "fields")
 
 
 def read_screen(results, plates, cells_per_cluster):
@@ -32,7 +32,7 @@ def read_screen(results, plates, cells_per_cluster):
     -------
     dict of pandas.DataFrame
         The tables `wells` (without components), `enrichment`, `activity`, `variance`, `clusters`,
-        `failures`, `quality`, `flags` and `limits`, each without rows where its files are absent; `map`
+        `failures`, `quality`, `flags`, `limits` and `fields`, each without rows where its files are absent; `map`
         (cells with coordinates: CELL_KEY, Metadata_Compound, Metadata_Role, Cluster, Map_1, Map_2); `sizes`
         (Metadata_Plate, Cluster, Cells); `gallery` (CELL_KEY, Metadata_Compound, Cluster, ClusterDistance,
         Thumbnail), ordered by cluster and distance.

@@ -33,6 +33,11 @@ def decimals(value):
     return "–" if pd.isna(value) else f"{value:,.2f}"
 
 
+def percent(value):
+    """A share in percent, a dash where it is null."""
+    return "–" if pd.isna(value) else f"{100 * value:.0f} %"
+
+
 def p_value(value):
     """A p-value: four decimals, or two significant digits where it is smaller than 0.0001."""
     if pd.isna(value):
@@ -45,7 +50,7 @@ def yes(value):
     return "yes" if pd.notna(value) and value else ""
 
 
-NUMERIC = (count, number, decimals, p_value)
+NUMERIC = (count, number, decimals, percent, p_value)
 
 
 def grid(frame, columns, most=MOST_ROWS):

@@ -9,8 +9,8 @@ from profiling.report.screen import count_rows, read_or_empty, table_files
 from profiling.tables import FIELD_KEY
 
 STAGES = (
-    "images", "platemap", "quality", "illumination", "limits", "segment", "backbone", "embed", "merge",
-    "flags", "scale", "reduce", "features", "clusters", "map", "phenotypes", "wells", "screen_wells",
+    "images", "platemap", "quality", "illumination", "limits", "segment", "overlays", "backbone", "embed", "merge",
+    "flags", "cell_flags", "scale", "reduce", "features", "clusters", "map", "phenotypes", "wells", "screen_wells",
     "treatments", "enrichment", "activity", "failures", "report",
 )  # fmt: skip
 """Rules in the order of the workflow."""

@@ -1,5 +1,6 @@
 """Profiles of wells and treatments: what the workflow runs a plate and a screen."""
 
+from profiling.cells.flags import count_flags
 from profiling.phenotypes.models import load_arrays
 from profiling.progress import log
 from profiling.schemas import TREATMENT
@@ -10,7 +11,7 @@ WELL = ["Metadata_Plate", "Metadata_Well"]
 TREATMENT_COLUMNS = [column.name for column in TREATMENT]
 
 
-def wells(features, phenotypes, fields, platemap, clusters, settings, out):
+def wells(features, phenotypes, fields, cell_flags, platemap, clusters, settings, out):
     """Write the well profiles of a plate: every imaged well has a row, also one without cells."""
     cells = read_table(features, "features").drop(columns="Flags")
     cells["Cluster"] = read_table(phenotypes, "phenotypes", ["Cluster"])["Cluster"]
@@ -18,6 +19,7 @@ def wells(features, phenotypes, fields, platemap, clusters, settings, out):
     known = known[known["Imaged"]].drop(columns=["Imaged", "Mapped"])
     fields = read_table(fields, "fields")
     counts = fields.groupby(WELL).agg(Metadata_Fields=("Segmented", "sum"), Metadata_CellCount=("CellCount", "sum"))
+    counts = counts.join(count_flags(read_table(cell_flags, "cell_flags"), WELL))
     known = known.merge(counts.reset_index(), how="left", on=WELL, validate="one_to_one")
     known[list(counts.columns)] = known[list(counts.columns)].fillna(0).astype("int32")
     k = len(load_arrays(clusters)["centres"])

@@ -2,22 +2,11 @@ import pandas as pd
 import pytest
 
 from profiling.phenotypes.selection import select_cells
-from profiling.settings import Flags
 
 FIELD = {"Metadata_Plate": "00123", "Metadata_Site": 1, "Metadata_Time": 0, "Metadata_Z": 0}
-
-
-def cells(border=(False, False, False, False)):
-    wells = ["A01", "A01", "A02", "A02"]
-    rows = [{**FIELD, "Metadata_Well": well, "Metadata_CellID": i} for i, well in enumerate(wells, start=1)]
-    facts = {
-        "Embedded": True,
-        "NucleusTouchesBorder": border,
-        "TouchesBorder": True,
-        "Nuclei_AreaShape_Area": [300.0, 310.0, 290.0, 305.0],
-        "Nuclei_Intensity_MeanIntensity_DNA": [500.0, 510.0, 490.0, 505.0],
-    }
-    return pd.DataFrame(rows).assign(**facts)
+CELLS = pd.DataFrame(
+    [{**FIELD, "Metadata_Well": well, "Metadata_CellID": i} for i, well in enumerate(["A01", "A01", "A02", "A02"], 1)]
+)
 
 
 def flags(excluded=(), noted=()):
@@ -26,6 +15,13 @@ def flags(excluded=(), noted=()):
     table["Excluded"] = table["Metadata_Well"].isin(excluded)
     named = table["Metadata_Well"].isin([*excluded, *noted])
     return table.assign(Flags=pd.Series("out of focus", index=table.index).where(named))
+
+
+def cell_flags(names=None, excluding=None):
+    """Flags by cell, and those of them that leave the cell out."""
+    names, excluding = pd.Series(names or {}, dtype="str"), pd.Series(excluding or {}, dtype="str")
+    cells = CELLS.set_index("Metadata_CellID", drop=False).loc[names.index]
+    return cells.assign(Flags=names, ExcludedBy=excluding.reindex(names.index)).reset_index(drop=True)
 
 
 WELLS = pd.DataFrame(
@@ -40,30 +36,39 @@ WELLS = pd.DataFrame(
 
 
 def test_nothing_is_left_out_of_a_clean_plate():
-    selected, left_out = select_cells(cells(), flags(), WELLS, Flags(), "DNA")
+    selected, left_out = select_cells(CELLS.assign(Embedded=True), flags(), cell_flags(), WELLS)
     assert len(selected) == 4
     assert left_out.empty
     assert selected["Flags"].isna().all()
     assert selected["Metadata_Role"].tolist() == ["negative_control"] * 2 + ["treatment"] * 2
 
 
+BORDER, DEAD = "touches the border of the image", "flagged as dead; outlier"
+
+
 @pytest.mark.parametrize(
-    ("setting", "excluded", "border", "expected"),
+    ("excluded", "embedded", "excluding", "expected"),
     [
-        ({}, ["A02"], (False,) * 4, {"DNA out of focus": 2}),
-        ({}, [], (True, False, False, False), {"touches the border of the image": 1}),
-        ({"border": "cell"}, [], (False,) * 4, {"touches the border of the image": 4}),
-        ({}, ["A02"], (True, False, True, False), {"DNA out of focus": 2, "touches the border of the image": 1}),
+        (["A02"], [True] * 4, {}, {"DNA out of focus": 2}),
+        ([], [True] * 4, {1: "border"}, {BORDER: 1}),
+        (["A02"], [True] * 4, {1: "border", 3: "border"}, {"DNA out of focus": 2, BORDER: 1}),
+        ([], [True] * 4, {1: "border", 3: "border", 4: "dead; outlier"}, {BORDER: 2, DEAD: 1}),
+        ([], [True, True, True, False], {4: "dead; outlier"}, {}),
     ],
 )
-def test_selected_and_left_out_cells_add_up(setting, excluded, border, expected):
-    selected, left_out = select_cells(cells(border), flags(excluded), WELLS, Flags(**setting), "DNA")
+def test_selected_and_left_out_cells_add_up(excluded, embedded, excluding, expected):
+    cells = CELLS.assign(Embedded=embedded)
+    selected, left_out = select_cells(cells, flags(excluded), cell_flags(excluding, excluding), WELLS)
     assert left_out.set_index("Reason")["Cells"].to_dict() == expected
-    assert len(selected) + left_out["Cells"].sum() == 4
+    assert len(selected) + left_out["Cells"].sum() == sum(embedded)
 
 
 def test_flags_that_are_kept_are_noted_on_the_cells():
-    settings = Flags(border="keep")
-    selected, left_out = select_cells(cells((True, False, False, False)), flags(noted=["A02"]), WELLS, settings, "DNA")
-    assert left_out.empty
-    assert selected["Flags"].iloc[2:].tolist() == ["DNA out of focus; touches the border of the image"] * 2
+    named = cell_flags({2: "mitotic", 3: "border; dead", 4: "irregular"}, {4: "irregular"})
+    selected, left_out = select_cells(CELLS.assign(Embedded=True), flags(noted=["A02"]), named, WELLS)
+    assert left_out["Reason"].tolist() == ["flagged as irregular"]
+    assert selected["Flags"].astype("object").where(selected["Flags"].notna(), None).tolist() == [
+        None,
+        "mitotic",
+        "DNA out of focus; border; dead",
+    ]

@@ -58,6 +58,15 @@ def _images(wells):
     return images.assign(Status=np.where(lost, "missing", "ok"), Reason=np.where(lost, "no file", None))
 
 
+def _overlays(fields):
+    """A01 in the corner, the two lowest scores in their order, and a field without a picture."""
+    rows = fields.iloc[[0, 5, -2, -1]].assign(Chosen=["corner well", "not segmented", "lowest score", "lowest score"])
+    rows["Reason"] = pd.Series([None, f"no {HOSTILE}", None, None], rows.index, object)
+    png = cv2.imencode(".png", np.zeros((8, 8), np.uint8))[1].tobytes()
+    rows["Picture"] = pd.Series([png, None, png, png], rows.index, object)
+    return rows[[column.name for column in TABLES["overlays"].columns]]
+
+
 def _fill(name, rows):
     """Give the rows all columns of the table, null where they have none."""
     rows = rows.copy()
@@ -86,19 +95,22 @@ def write_screen(results, plates=PLATES, cells_per_well=True, mapped=True):
             Excluded=images["Status"] != "ok",
         )
         flags.loc[flags.index[4:6], "Flags"] = "out of focus; saturated"
+        flags.loc[flags.index[-2], "Flags"] = "blank; segmentation"
         limits = pd.DataFrame({"Metadata_Plate": plate, "Metadata_Channel": CHANNELS, "Low": 3.0, "High": 900.0})
         limits = limits.assign(DarkOffset=99.0, FlatFieldFields=0, LimitFields=20, Reason="20 fields are too few")
         fields = images.drop_duplicates(FIELD_KEY).assign(
-            Segmented=True, CellCount=CELLS_PER_WELL if cells_per_well else 0, Reason=None
-        )
+            Segmented=True, CellCount=CELLS_PER_WELL if cells_per_well else 0, Reason=None,
+            SegmentationScore=np.linspace(0.9, 0.1, len(wells)) if cells_per_well else np.nan,
+        )  # fmt: skip
         thumbnails = cells[CELL_KEY].iloc[::3].copy()
         thumbnails["Thumbnail"] = pd.Series([_picture(rng) for _ in thumbnails.index], thumbnails.index, object)
         embeddings = cells[CELL_KEY]
         tables = {"images": images, "quality": quality, "flags": flags, "limits": limits, "fields": fields}
         tables |= {"phenotypes": cells, "thumbnails": thumbnails, "embeddings": embeddings}
+        tables["overlays"] = _overlays(fields)
         for name, rows in tables.items():
             path = results / name / f"{plate}.parquet"
-            write_table(path, name, rows if name in ("thumbnails", "embeddings") else _fill(name, rows))
+            write_table(path, name, rows if name in ("thumbnails", "embeddings", "overlays") else _fill(name, rows))
         counts = np.full(len(wells), CELLS_PER_WELL if cells_per_well else 0)
         wells = wells.assign(Metadata_Fields=1, Metadata_CellCount=counts, Metadata_ProfiledCells=counts)
         wells["FewCells"] = counts < 10

@@ -10,7 +10,9 @@ from synthetic_screen import CHANNELS, HOSTILE, PLATES, K, write_config, write_s
 
 from profiling.config import Config
 from profiling.report.jobs import report
+from profiling.report.plates import well_scores
 from profiling.report.screen import read_screen
+from profiling.report.segmentation import read_overlays
 from profiling.settings import Report
 
 
@@ -90,6 +92,34 @@ def test_gallery_holds_the_nearest_cells_that_have_a_thumbnail(screen):
         expected = np.sort(both.loc[both["Cluster"] == cluster, "ClusterDistance"])[:5]
         assert np.array_equal(shown, expected)
     assert gallery["Thumbnail"].notna().all()
+
+
+def test_overlays_show_the_lowest_scores_first_and_what_is_missing(html):
+    text = Page(html).text
+    section = text[text.index("Overlays") : text.index("Image quality", text.index("Overlays"))]
+    places = ["D05 site 1", "D04 site 1", "A01 site 1", "B01 site 1"]
+    found = [section.index(place) for place in places]
+    assert found == sorted(found)
+    assert f"no picture: no {HOSTILE}" in section
+    assert section.count("score 0.10 · lowest score · flagged") == section.count("flagged") == len(PLATES)
+    assert section.count("D05 site 1") == len(PLATES)
+
+
+def test_the_report_of_many_plates_shows_the_overlays_of_the_worst(screen, monkeypatch):
+    results = screen / "results"
+    fields = pd.concat([pd.read_parquet(results / "fields" / f"{plate}.parquet") for plate in PLATES])
+    fields.loc[fields["Metadata_Plate"] == PLATES[0], "SegmentationScore"] += 0.05
+    assert set(read_overlays(results, fields)["Metadata_Plate"]) == set(PLATES)
+    monkeypatch.setattr("profiling.report.segmentation.MOST_BYTES", 1)
+    assert set(read_overlays(results, fields)["Metadata_Plate"]) == {PLATES[1]}
+    assert "1 plate with a higher mean score is not shown" in Page(make(screen)).text
+
+
+def test_the_score_of_a_well_is_the_mean_over_its_fields(screen):
+    fields = pd.read_parquet(screen / "results" / "fields" / "P-2.parquet")
+    twice = pd.concat([fields, fields.assign(Metadata_Site=2, SegmentationScore=0.0)])
+    scores = well_scores(twice).set_index("Metadata_Well")["Score"]
+    assert scores["A01"] == pytest.approx(0.45) and len(scores) == fields["Metadata_Well"].nunique()
 
 
 def test_same_tables_same_bytes(html, screen):

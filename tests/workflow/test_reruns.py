@@ -13,18 +13,20 @@ pytestmark = pytest.mark.xdist_group("simulated")
 AFTER_WELLS = {"treatments", "enrichment", "activity"}
 AFTER_FEATURES = {"clusters", "map", "phenotypes", "wells", "screen_wells"} | AFTER_WELLS
 AFTER_CELLS = {"scale", "reduce", "features", "failures"} | AFTER_FEATURES
-AFTER_LIMITS = {"embed", "merge_cells"} | AFTER_CELLS
-AFTER_ILLUMINATION = {"limits", "segment", "merge_fields"} | AFTER_LIMITS
-AFTER_IMAGES = {"quality", "merge_quality", "flags", "illumination", "platemap"} | AFTER_ILLUMINATION
+AFTER_LIMITS = {"embed", "merge_cells", "cell_flags"} | AFTER_CELLS
+AFTER_SEGMENTATION = {"merge_fields", "overlays", "flags"} | AFTER_LIMITS
+AFTER_ILLUMINATION = {"limits", "segment"} | AFTER_SEGMENTATION
+AFTER_IMAGES = {"quality", "merge_quality", "illumination", "platemap"} | AFTER_ILLUMINATION
 EDITS = {
     "images": ({"pattern": r"(?P<well>[A-Z]\d\d)_s(?P<site>\d+)_(?P<channel>\w+)\.tif$"}, {"images"} | AFTER_IMAGES),
     "quality": ({"bit_depth": 14}, {"quality", "merge_quality", "flags"} | AFTER_CELLS),
     "illumination": ({"dark": 90}, {"illumination"} | AFTER_ILLUMINATION),
     "limits": ({"high": 99.5}, {"limits"} | AFTER_LIMITS),
-    "segmentation": ({"nucleus_diameter": "16 um"}, {"segment", "merge_fields"} | AFTER_LIMITS),
-    "embedding": ({"crop": "50 um"}, {"backbone", "embed", "merge_cells"} | AFTER_CELLS),
+    "segmentation": ({"nucleus_diameter": "16 um"}, {"segment"} | AFTER_SEGMENTATION),
+    "overlays": ({"worst_sites": 2}, {"overlays"}),
+    "embedding": ({"crop": "50 um"}, {"backbone"} | AFTER_LIMITS),
     "platemap": ({"roles": {"nocodazole": "positive_control"}}, {"platemap"} | AFTER_CELLS),
-    "flags": ({"focus_mads": 3}, {"flags"} | AFTER_CELLS),
+    "flags": ({"focus_mads": 3}, {"flags", "cell_flags"} | AFTER_CELLS),
     "normalisation": ({"clip": 8}, {"scale", "reduce", "features", "failures"} | AFTER_FEATURES),
     "reduction": ({"components": 20}, {"reduce", "features", "failures"} | AFTER_FEATURES),
     "clusters": ({"k": 10}, {"clusters", "phenotypes", "wells", "screen_wells"} | AFTER_WELLS),

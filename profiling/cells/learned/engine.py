@@ -1,0 +1,124 @@
+"""The learned nucleus engine: scale, network, votes, size limits."""
+
+from functools import partial
+
+import cv2
+import numpy as np
+
+from profiling.cells.classical import (
+    LARGEST_HOLE,
+    estimate_diameter,
+    fill_label_holes,
+    keep_largest_parts,
+    renumber,
+)
+from profiling.cells.cytoplasm import mean_by_label
+from profiling.cells.learned.decode import decode
+from profiling.cells.learned.forward import load_forward, with_flips
+from profiling.cells.learned.maps import NOMINAL_DIAMETER, predict_maps
+from profiling.cells.learned.normalise import noise_deviation, normalise
+from profiling.cells.learned.weights import read_weights
+from profiling.cells.regions import typical_diameter
+
+SMALLEST, LARGEST = 0.1, 20.0  # default size limits as fractions of the area of the typical disc
+DIAMETERS = 18.0, 32.0  # px; a field is resized if the diameter of its nuclei is outside
+SCALES = 0.05, 3.0
+RING = 3  # px around a nucleus that it must stand out from
+FAINTEST = 1.0  # in standard deviations of the noise of a pixel
+SURPRISE = 1.25  # the field is done again if its nuclei differ from the estimate by more than this factor
+
+
+def nuclei(nucleus_diameter, min_area, max_area, weights=None, flips=False, device="cpu"):
+    """Nuclei by the network that comes with the installation, or by one trained on the user's own fields.
+
+    Parameters
+    ----------
+    nucleus_diameter, min_area, max_area
+        See `load_segmenter`; the default limits are 0.1 and 20 times the area of the typical disc. Without a
+        diameter, each field is first scaled by a coarse estimate, then, if its nuclei turn out otherwise, again.
+    weights : str or Path, optional
+        A file of `profiling train-segmenter`; the installation's own by default.
+    flips : bool
+        Whether the maps are averaged over the four mirror images of a field: four times the time.
+    device : {"cpu", "cuda"}
+
+    Returns
+    -------
+    callable
+        (H, W) real array → (H, W) uint32.
+    """
+    forward = load_forward(read_weights(weights), device)
+    if flips:
+        forward = with_flips(forward)
+    return partial(find_nuclei, forward=forward, diameter=nucleus_diameter, min_area=min_area, max_area=max_area)
+
+
+def find_nuclei(image, forward, diameter=None, min_area=None, max_area=None):
+    """Find the nuclei of one field.
+
+    Parameters
+    ----------
+    image : (H, W) real array
+        Bright nuclei on dark background, no NaN.
+    forward : callable
+        The network, see `forward.load_forward`.
+    diameter : float or None
+        Typical diameter of a nucleus, px; None estimates it.
+    min_area, max_area : float or None
+        px²; None derives them from the diameter.
+
+    Returns
+    -------
+    (H, W) uint32
+        Labels 1..n by the row-major order of the nuclei's first pixels; each is one 4-connected region.
+    """
+    normalised = normalise(image)
+    find = partial(_find_at_scale, normalised, forward, min_area, max_area)
+    if diameter is not None:
+        return renumber(find(diameter))
+    integer = np.issubdtype(image.dtype, np.integer)
+    guess = estimate_diameter(np.ascontiguousarray(image, np.float32), integer) or NOMINAL_DIAMETER
+    labels = find(guess)
+    found = typical_diameter(np.bincount(labels[labels > 0])[1:])
+    if found and not 1 / SURPRISE < found / guess < SURPRISE:
+        labels = find(found)
+    return renumber(labels)
+
+
+def _find_at_scale(normalised, forward, min_area, max_area, diameter):
+    """The nuclei of a normalised field whose nuclei have a known typical diameter."""
+    scale = np.clip(diameter, *DIAMETERS) / diameter
+    maps = predict_maps(normalised, forward, float(np.clip(scale, *SCALES)))
+    disc = np.pi / 4 * diameter**2
+    labels = keep_largest_parts(
+        decode(maps, normalised.shape),
+        SMALLEST * disc if min_area is None else min_area,
+        LARGEST * disc if max_area is None else max_area,
+    )
+    return drop_faint(fill_label_holes(labels, LARGEST_HOLE * disc), normalised)
+
+
+def drop_faint(labels, normalised):
+    """Remove nuclei that stand out from their surroundings by less than the noise.
+
+    In a bright field without nuclei the network sees some in the noise.
+
+    Parameters
+    ----------
+    labels : (H, W) uint32
+    normalised : (H, W) float32
+
+    Returns
+    -------
+    (H, W) uint32
+    """
+    if not labels.any():
+        return labels
+    around = cv2.dilate(labels.astype(np.float32), np.ones((2 * RING + 1, 2 * RING + 1), np.uint8))
+    ring = np.where(labels == 0, around, 0).astype(np.uint32)
+    count = int(labels.max())
+    contrast = mean_by_label(normalised, labels, count) - mean_by_label(normalised, ring, count)
+    faint = contrast < FAINTEST * noise_deviation(normalised)
+    faint[np.bincount(ring.ravel(), minlength=count + 1) == 0] = False  # enclosed by other nuclei
+    faint[0] = False
+    return np.where(faint[labels], np.uint32(0), labels)

@@ -1,0 +1,97 @@
+"""The network as a function from arrays to arrays, on the CPU by OpenVINO or on a GPU by torch."""
+
+import os
+import threading
+
+import numpy as np
+
+from profiling.cells.learned.batching import batched
+
+
+def load_forward(weights, device="cpu", threads=None):
+    """Make the function that runs the network.
+
+    Parameters
+    ----------
+    weights : dict of str to ndarray
+        See `weights.read_weights`.
+    device : {"cpu", "cuda"}
+    threads : int, optional
+        Of the CPU. Left out: `OMP_NUM_THREADS`, which Snakemake sets to the threads of the job, else all cores.
+
+    Returns
+    -------
+    callable
+        (1, 2, H, W) float32 → (1, 4, H, W) float32, H and W multiples of `maps.STRIDE`. Several Python threads
+        may call it at a time: on the CPU calls take turns, on a GPU those that wait run as one batch.
+    """
+    if device == "cuda":
+        return _on_gpu(weights)
+    return _on_cpu(weights, threads or int(os.environ.get("OMP_NUM_THREADS") or len(os.sched_getaffinity(0))))
+
+
+def _on_cpu(weights, threads):
+    import openvino as ov
+
+    from profiling.cells.learned.graph import build_graph
+
+    options = {
+        "INFERENCE_PRECISION_HINT": "f32",
+        "INFERENCE_NUM_THREADS": threads,
+        "NUM_STREAMS": 1,
+        "ENABLE_CPU_PINNING": False,  # two jobs would be pinned to the same core
+    }
+    request = ov.Core().compile_model(build_graph(weights), "CPU", options).create_infer_request()
+    turn = threading.Lock()
+
+    def forward(inputs):
+        with turn:
+            return request.infer([inputs])[0].copy()
+
+    return forward
+
+
+def _on_gpu(weights):
+    import torch
+
+    from profiling.cells.learned.network import NucleusNet
+    from profiling.embeddings.devices import choose_device
+
+    device = choose_device("cuda")
+    network = NucleusNet()
+    network.load_state_dict({name: torch.from_numpy(values) for name, values in weights.items()}, strict=False)
+    network.eval().to(device, memory_format=torch.channels_last)
+
+    def run(inputs):
+        with torch.inference_mode():
+            images = torch.from_numpy(inputs).pin_memory().to(device, non_blocking=True)
+            return network(images.contiguous(memory_format=torch.channels_last)).cpu().numpy()
+
+    return batched(run)
+
+
+def with_flips(forward):
+    """Average the maps over the four mirror images of a field: four times the time.
+
+    Parameters
+    ----------
+    forward : callable
+        See `load_forward`.
+
+    Returns
+    -------
+    callable
+        The same, with the offsets turned back; the logits are averaged.
+    """
+
+    def average(inputs):
+        total = 0
+        for axes in ((), (2,), (3,), (2, 3)):
+            maps = np.flip(forward(np.ascontiguousarray(np.flip(inputs, axes))), axes).copy()
+            for channel, axis in ((2, 2), (3, 3)):  # offsets along y and x change their sign
+                if axis in axes:
+                    maps[:, channel] *= -1
+            total = total + maps
+        return total / 4
+
+    return average

@@ -1,0 +1,185 @@
+"""Annotated fields on disk, and the endless, seeded sequence of training samples drawn from them."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import cc3d
+import cv2
+import numpy as np
+import pandas as pd
+
+from profiling.cells.learned.augment import crowd, degrade, drop_fragments, haze, random_view
+from profiling.cells.learned.normalise import network_input, normalise
+from profiling.cells.learned.targets import targets
+from profiling.cells.regions import typical_diameter
+from profiling.errors import ProfilingError
+from profiling.images.read import read_image
+
+SUFFIXES = (".png", ".tif", ".tiff")
+PYRAMID = 4
+CROWDED, HAZY, EMPTY = 0.25, 0.15, 0.03  # shares of the samples
+KIND_POWER = 0.5  # kinds of field (by their size) are drawn by this power of their number of groups
+
+
+class AnnotatedField(NamedTuple):
+    """A field with its nuclei.
+
+    Attributes
+    ----------
+    pyramid : list of (H / 2^i, W / 2^i) float32
+        Normalised image, reduced by powers of two.
+    labels : (H, W) uint16
+    diameter : float
+        Of the typical nucleus, px, see `regions.typical_diameter`.
+    centroids : (nuclei, 2) float
+        x, y in px.
+    """
+
+    pyramid: list
+    labels: np.ndarray
+    diameter: float
+    centroids: np.ndarray
+
+
+def annotate(image, labels):
+    """Make an annotated field of an image and its labels; None without a nucleus."""
+    areas = np.bincount(labels.ravel())
+    areas[0] = 0
+    present = np.flatnonzero(areas)
+    if len(present) == 0:
+        return None
+    y, x = np.nonzero(labels)
+    owner = labels[y, x]
+    centroids = np.stack([np.bincount(owner, x), np.bincount(owner, y)], 1)[present] / areas[present, None]
+    pyramid = [normalise(image)]
+    while len(pyramid) < PYRAMID and min(pyramid[-1].shape) >= 32:
+        last = pyramid[-1]
+        pyramid.append(cv2.resize(last, (last.shape[1] // 2, last.shape[0] // 2), interpolation=cv2.INTER_AREA))
+    return AnnotatedField(pyramid, labels.astype(np.uint16), typical_diameter(areas[present]), centroids)
+
+
+def list_fields(folder):
+    """List the annotated fields of a folder.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Holds ``images/NAME.png`` and ``labels/NAME.png`` (or TIFF), labels being instance label images; and,
+        if there is one, ``index.csv`` whose first column is NAME and whose column ``field_group`` names the
+        images that were cut from one field.
+
+    Returns
+    -------
+    pandas.DataFrame
+        image, labels (paths), group; sorted by name.
+
+    Raises
+    ------
+    ProfilingError
+        If a folder or a label image is missing.
+    """
+    folder = Path(folder)
+    for part in ("images", "labels"):
+        if not (folder / part).is_dir():
+            raise ProfilingError(f"{folder} has no folder {part}/; annotated fields are images/NAME and labels/NAME.")
+    images = sorted(path for path in (folder / "images").iterdir() if path.suffix in SUFFIXES)
+    labels = {path.stem: path for path in (folder / "labels").iterdir() if path.suffix in SUFFIXES}
+    if missing := [path.name for path in images if path.stem not in labels]:
+        raise ProfilingError(f"{len(missing)} images of {folder} have no labels, the first is {missing[0]}.")
+    if not images:
+        raise ProfilingError(f"{folder}/images holds no image ({', '.join(SUFFIXES)}).")
+    table = pd.DataFrame({"image": images, "labels": [labels[path.stem] for path in images]})
+    table["group"] = [path.stem for path in images]
+    if (folder / "index.csv").exists():
+        index = pd.read_csv(folder / "index.csv", dtype=str)
+        groups = index.set_index(index.columns[0]).get("field_group")
+        if groups is not None:
+            table["group"] = groups.reindex(table["group"]).fillna(table["group"]).to_numpy()
+    return table
+
+
+def read_pair(image, labels, components=False):
+    """Read one annotated field; see `annotate`.
+
+    Parameters
+    ----------
+    image, labels : str or Path
+    components : bool
+        Whether every connected part of a label is a nucleus of its own.
+
+    Raises
+    ------
+    ProfilingError
+        If image and labels differ in size.
+    """
+    pixels, numbers = read_image(image), read_image(labels)
+    if pixels.shape != numbers.shape:
+        raise ProfilingError(f"{image} has shape {pixels.shape}, its labels {labels} have {numbers.shape}.")
+    if components:
+        numbers = cc3d.connected_components(numbers, connectivity=8)
+    return annotate(pixels, numbers)
+
+
+def draw_weights(groups, kinds):
+    """Probability of drawing each field: groups count equally within a kind, kinds by `KIND_POWER`.
+
+    Parameters
+    ----------
+    groups : (fields,) sequence of str
+    kinds : (fields,) sequence of str
+        Fields of one microscope and assay are of one kind; their size stands for it.
+
+    Returns
+    -------
+    (fields,) float64
+        Sums to 1.
+    """
+    table = pd.DataFrame({"group": np.asarray(groups), "kind": np.asarray(kinds)})
+    per_group = table.groupby(["kind", "group"])["group"].transform("size")
+    groups_of_kind = table.groupby("kind")["group"].transform("nunique")
+    weights = groups_of_kind ** (KIND_POWER - 1) / per_group
+    return (weights / weights.sum()).to_numpy()
+
+
+def sample(fields, weights, diameter, size, seed, number):
+    """Draw one training sample; the same arguments give the same sample.
+
+    Parameters
+    ----------
+    fields : list of AnnotatedField
+    weights : (fields,) float64
+    diameter : float
+        Nominal diameter of a nucleus, px.
+    size : int
+        Side, px.
+    seed, number : int
+        Of the run and of the sample.
+
+    Returns
+    -------
+    inputs : (2, size, size) float32
+    maps, weight, radius
+        See `targets.targets`.
+    """
+    rng = np.random.default_rng([seed, number])
+
+    def view():
+        field = fields[rng.choice(len(fields), p=weights)]
+        image, labels, scale = random_view(field, diameter, size, rng)
+        return image, drop_fragments(labels, np.bincount(field.labels.ravel()) * scale**2)
+
+    image, labels = view()
+    if rng.random() < EMPTY:
+        image, labels = np.full_like(image, rng.uniform(0, 0.2)), np.zeros_like(labels)
+    else:
+        while rng.random() < CROWDED:
+            other, other_labels = view()
+            before = np.bincount(labels.ravel())
+            image, labels = crowd(image, labels, other, other_labels, np.exp(rng.normal(0, 0.3)))
+            after = np.bincount(labels.ravel(), minlength=len(before))[: len(before)]
+            gone = np.flatnonzero((after > 0) & (after < 0.5 * before))
+            labels = np.where(np.isin(labels, gone[gone > 0]), 0, labels)
+        if rng.random() < HAZY:
+            image = haze(image, view()[0], diameter, rng)
+    image = degrade(image, diameter, rng)
+    return network_input(image), *targets(labels)

@@ -1,0 +1,251 @@
+"""Training of the network, resumable and seeded."""
+
+import time
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import pandas as pd
+import torch
+from torch.nn import functional
+from torch.utils.data import DataLoader, Dataset
+
+from profiling.cells.learned.maps import NOMINAL_DIAMETER
+from profiling.cells.learned.network import NucleusNet
+from profiling.cells.learned.samples import draw_weights, list_fields, read_pair, sample
+from profiling.cells.learned.targets import OFFSET_UNIT
+from profiling.cells.learned.validation import validate
+from profiling.cells.learned.weights import read_weights, write_weights
+from profiling.errors import ProfilingError
+from profiling.files import whole_file
+from profiling.memory import keep_memory
+from profiling.progress import log
+
+LONGEST_AVERAGE = 0.999  # decay of the moving average of the weights, which is what is kept
+LONGEST_GRADIENT = 5.0
+SMALLEST_RADIUS = 3.0  # px; offsets are judged relative to the nucleus' radius, but not below this
+TERMS = ("foreground", "dice", "distance", "offset")
+
+
+class Annotations(NamedTuple):
+    """Fields to train on with their probabilities of being drawn, and image-label pairs to validate on."""
+
+    fields: list
+    weights: np.ndarray
+    validation: pd.DataFrame
+
+
+def train(settings, out):
+    """Train a network, or go on where an earlier run into the same folder stopped.
+
+    Parameters
+    ----------
+    settings : profiling.cells.learned.training_settings.Training
+    out : str or Path
+        Folder: ``checkpoint.pt``, ``log.csv`` (a row a validation), ``nuclei.safetensors`` at the end.
+
+    Returns
+    -------
+    dict
+        Metrics of the last validation.
+
+    Raises
+    ------
+    ProfilingError
+        If there are no annotated fields, or the folder holds a run with other settings.
+    """
+    keep_memory()
+    out = Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    device = "cuda" if settings.device != "cpu" and torch.cuda.is_available() else "cpu"
+    torch.set_num_threads(settings.threads)
+    cv2.setNumThreads(1)  # its threads would not survive the fork of the workers
+    torch.manual_seed(settings.seed)
+    annotations = read_annotations(settings)
+    log.info("%d fields to train on, %d to validate on", len(annotations.fields), len(annotations.validation))
+
+    network = NucleusNet()
+    if settings.start is not None:
+        weights = read_weights(settings.start)
+        network.load_state_dict({name: torch.from_numpy(values) for name, values in weights.items()}, strict=False)
+    network = network.to(device, memory_format=torch.channels_last)
+    average = NucleusNet().to(device)
+    average.load_state_dict(network.state_dict())
+    optimizer = torch.optim.AdamW(network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, settings.learning_rate, settings.steps, pct_start=0.05, div_factor=10, final_div_factor=1e3
+    )
+    parts = {"network": network, "average": average, "optimizer": optimizer, "schedule": schedule}
+    first = _resume(out / "checkpoint.pt", settings, parts)
+    samples = Samples(annotations, settings, first * settings.batch_size)
+    loader = DataLoader(samples, settings.batch_size, num_workers=settings.workers, worker_init_fn=_single_thread)
+    losses, metrics, start = [], {}, time.monotonic()
+    for step, batch in enumerate(loader, first + 1):
+        inputs, *truth = (part.to(device) for part in batch)
+        enabled = settings.precision == "bf16"
+        with torch.autocast(device, dtype=torch.bfloat16, enabled=enabled):
+            outputs = network(inputs.contiguous(memory_format=torch.channels_last))
+        terms = losses_of(outputs.float(), *truth)
+        optimizer.zero_grad(set_to_none=True)
+        terms.sum().backward()
+        torch.nn.utils.clip_grad_norm_(network.parameters(), LONGEST_GRADIENT)
+        optimizer.step()
+        schedule.step()
+        _follow(average, network, min(LONGEST_AVERAGE, step / (step + 19)))
+        losses.append(terms.detach())
+        if step % 100 == 0:
+            seconds = (time.monotonic() - start) / (step - first)
+            named = zip(TERMS, torch.stack(losses[-100:]).mean(0).tolist())
+            said = ", ".join(f"{name} {value:.4f}" for name, value in named)
+            log.info("batch %d of %d, %.2f s a batch; loss: %s", step, settings.steps, seconds, said)
+        if step % settings.validate_every == 0 or step == settings.steps:
+            state = {name: values.cpu().numpy() for name, values in average.state_dict().items()}
+            metrics = validate(state, annotations.validation)
+            loss = dict(zip(TERMS, torch.stack(losses).mean(0).tolist()))
+            losses.clear()
+            log.info("validation: %s", ", ".join(f"{name} {value:.3f}" for name, value in metrics.items()))
+            _append(out / "log.csv", {"step": step, **loss, **metrics})
+        if step % settings.checkpoint_every == 0 or step == settings.steps:
+            _save(out / "checkpoint.pt", step, settings, parts)
+    state = {name: values.cpu().numpy() for name, values in average.state_dict().items()}
+    metrics = metrics or validate(state, annotations.validation)
+    facts = {name: f"{value:.4f}" for name, value in metrics.items()}
+    write_weights(out / "nuclei.safetensors", state, {"steps": str(settings.steps), **facts})
+    return metrics
+
+
+def losses_of(outputs, maps, weight, radius):
+    """Terms of the loss.
+
+    Parameters
+    ----------
+    outputs : (N, 4, H, W) float32 tensor
+        Of the network.
+    maps, weight, radius : tensors (N, 4, H, W), (N, H, W), (N, H, W)
+        See `targets.targets`.
+
+    Returns
+    -------
+    (4,) float32 tensor
+        Weighted terms, named by `TERMS`.
+    """
+    cross_entropy = partial(functional.binary_cross_entropy_with_logits, reduction="none")
+    inside = maps[:, 0]
+    foreground = (cross_entropy(outputs[:, 0], inside) * weight).mean()
+    probability = outputs[:, 0].sigmoid()
+    common = (probability * inside).sum((1, 2))
+    dice = (1 - (2 * common + 20) / (probability.sum((1, 2)) + inside.sum((1, 2)) + 20)).mean()
+    distance = (cross_entropy(outputs[:, 1], maps[:, 1]) * (weight + 1) / 2).mean()
+    error = functional.smooth_l1_loss(outputs[:, 2:], maps[:, 2:], reduction="none", beta=0.1).sum(1)
+    relative = error / (radius.clamp(min=SMALLEST_RADIUS) / OFFSET_UNIT) * inside
+    offset = relative.sum() / (inside.sum() + 100)
+    return torch.stack([foreground, 0.5 * dice, distance, 0.5 * offset])
+
+
+def read_annotations(settings):
+    """Read the annotated fields of a training.
+
+    Parameters
+    ----------
+    settings : Training
+
+    Returns
+    -------
+    Annotations
+    """
+    tables, shares = [], []
+    for source in settings.sources:
+        table = list_fields(source.folder).assign(components=source.components)
+        tables.append(table.assign(held_out=source.hold_out & held_out(table["group"], settings.validation_every)))
+        shares.append(source.share)
+    left = 1 - sum(share or 0 for share in shares)
+    open_ended = shares.count(None)
+    if left < 0 or (open_ended == 0 and left > 1e-6) or (open_ended and left <= 0):
+        raise ProfilingError("The shares of the sources must add up to 1, or to less where one share is left out.")
+    shares = [left / open_ended if share is None else share for share in shares]
+
+    fields, weights, validation = [], [], []
+    for table, share in zip(tables, shares):
+        validation.append(table[table["held_out"]])
+        rows = table[~table["held_out"]]
+        read = [read_pair(row.image, row.labels, row.components) for row in rows.itertuples()]
+        kept = [field is not None for field in read]
+        read, groups = [field for field in read if field is not None], rows["group"][kept]
+        if not read:
+            raise ProfilingError(f"No annotated field with a nucleus is left to train on beside {table['image'][0]}.")
+        fields += read
+        weights.append(share * draw_weights(groups, [str(field.labels.shape) for field in read]))
+    return Annotations(fields, np.concatenate(weights), pd.concat(validation, ignore_index=True))
+
+
+def held_out(groups, every):
+    """Which fields are kept for validation: those whose group's number is a multiple of `every`.
+
+    Parameters
+    ----------
+    groups : pandas.Series of str
+        Where one is no number, all are numbered in the order of their names.
+    every : int
+
+    Returns
+    -------
+    pandas.Series of bool
+    """
+    numbers = pd.to_numeric(groups, errors="coerce")
+    if numbers.isna().any():
+        numbers = pd.Series(np.unique(groups, return_inverse=True)[1], index=groups.index)
+    return numbers % every == 0
+
+
+class Samples(Dataset):
+    """The samples of a training in order, from the one after `done`."""
+
+    def __init__(self, annotations, settings, done):
+        self.annotations, self.settings, self.done = annotations, settings, done
+
+    def __len__(self):
+        return self.settings.steps * self.settings.batch_size - self.done
+
+    def __getitem__(self, index):
+        fields, weights, _ = self.annotations
+        parts = sample(fields, weights, NOMINAL_DIAMETER, self.settings.size, self.settings.seed, self.done + index)
+        return tuple(np.asarray(part, np.float32) for part in parts)
+
+
+def _single_thread(_):
+    torch.set_num_threads(1)
+
+
+@torch.no_grad()
+def _follow(average, network, decay):
+    """Move the averaged weights towards the present ones."""
+    for mean, value in zip(average.state_dict().values(), network.state_dict().values()):
+        if mean.is_floating_point():
+            mean.lerp_(value, 1 - decay)
+        else:
+            mean.copy_(value)
+
+
+def _resume(path, settings, parts):
+    """Load a checkpoint if there is one; the number of batches that are done."""
+    if not path.exists():
+        return 0
+    saved = torch.load(path, map_location="cpu", weights_only=True)
+    if saved["settings"] != settings.model_dump_json():
+        raise ProfilingError(f"{path} was trained with other settings; take another folder, or remove it.")
+    for name, part in parts.items():
+        part.load_state_dict(saved[name])
+    log.info("going on after batch %d", saved["step"])
+    return saved["step"]
+
+
+def _save(path, step, settings, parts):
+    states = {name: part.state_dict() for name, part in parts.items()}
+    with whole_file(path) as temporary:
+        torch.save({"step": step, "settings": settings.model_dump_json(), **states}, temporary)
+
+
+def _append(path, row):
+    pd.DataFrame([row]).to_csv(path, mode="a", header=not path.exists(), index=False)

@@ -1,0 +1,85 @@
+"""What `profiling train-segmenter` takes: a YAML file with these keys."""
+
+from pathlib import Path
+from typing import Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from profiling.cells.learned.weights import SHIPPED
+from profiling.errors import ProfilingError
+
+
+class Source(BaseModel):
+    """A folder of annotated fields."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    folder: Path = Field(description="Holds `images/NAME` and `labels/NAME` (PNG or TIFF), and `index.csv` if there "
+                         "is one, whose column `field_group` names the images that were cut from one field. A path "
+                         "that is not absolute is relative to the YAML file.")  # fmt: skip
+    share: float | None = Field(None, gt=0, le=1, description="Share of the samples. Left out: what the others leave.")
+    components: bool = Field(False, description="Whether every connected part of a label is a nucleus of its own.")
+    hold_out: bool = Field(True, description="Whether some groups of this folder are kept for validation.")
+
+
+class Training(BaseModel):
+    """Settings of the training."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    sources: list[Source] = Field(min_length=1, description="Where the annotated fields lie.")
+    validation_every: int = Field(
+        5, ge=2, description="Groups whose number is a multiple of this are not trained on but judge the network. "
+        "Groups without a number are numbered in the order of their names."
+    )  # fmt: skip
+    start: Path | None = Field(
+        None,
+        description="Weights to start from: `shipped` for those of the installation, or a file. Left out: random ones.",
+    )
+    steps: int = Field(6000, ge=1, description="Batches.")
+    batch_size: int = Field(8, ge=1, description="Samples a batch.")
+    size: int = Field(224, ge=64, multiple_of=16, description="Side of a sample, px.")
+    learning_rate: float = Field(2e-3, gt=0, description="Highest learning rate of the one cycle.")
+    weight_decay: float = Field(1e-2, ge=0, description="Of AdamW.")
+    seed: int = Field(0, ge=0, description="Of the samples and of the first weights.")
+    workers: int = Field(1, ge=0, description="Processes that draw the samples.")
+    threads: int = Field(1, ge=1, description="Of the CPU for the network.")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where the network is trained.")
+    precision: Literal["bf16", "fp32"] = Field("bf16", description="Arithmetic of the convolutions.")
+    checkpoint_every: int = Field(250, ge=1, description="Batches between two checkpoints.")
+    validate_every: int = Field(1000, ge=1, description="Batches between two validations.")
+
+
+def read_training(path):
+    """Read the settings of a training.
+
+    Parameters
+    ----------
+    path : str or Path
+        YAML.
+
+    Returns
+    -------
+    Training
+        With absolute folders.
+
+    Raises
+    ------
+    ProfilingError
+        If the file is missing or says something that cannot be.
+    """
+    path = Path(path)
+    try:
+        content = yaml.safe_load(path.read_text())
+        settings = Training.model_validate(content)
+    except (OSError, yaml.YAMLError) as error:
+        raise ProfilingError(f"{path} cannot be read: {error}") from None
+    except ValidationError as error:
+        problems = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
+        raise ProfilingError(f"{path}: {problems}") from None
+    sources = [source.model_copy(update={"folder": path.parent / source.folder}) for source in settings.sources]
+    start = settings.start
+    if start is not None:
+        start = SHIPPED if str(start) == "shipped" else path.parent / start
+    return settings.model_copy(update={"sources": sources, "start": start})

@@ -1,0 +1,39 @@
+"""How good the masks of a network are on annotated fields that it was not trained on."""
+
+import numpy as np
+
+from profiling.cells.learned.engine import find_nuclei
+from profiling.cells.learned.forward import load_forward
+from profiling.cells.matching import average_precision, match_counts
+from profiling.images.read import read_image
+
+THRESHOLDS = (0.5, 0.75)
+
+
+def validate(weights, fields, threads=1):
+    """Segment annotated fields with their diameters estimated, and compare.
+
+    Parameters
+    ----------
+    weights : dict of str to ndarray
+        Of the network.
+    fields : pandas.DataFrame
+        image, labels (paths).
+    threads : int
+
+    Returns
+    -------
+    dict of str to float
+        Average precision tp / (tp + fp + fn) above an IoU of 0.5 and of 0.75, as a mean over fields and pooled
+        over nuclei; NaN without fields.
+    """
+    forward = load_forward(weights, "cpu", threads)
+    counts = [
+        match_counts(read_image(row.labels), find_nuclei(read_image(row.image), forward), THRESHOLDS)
+        for row in fields.itertuples()
+    ]
+    counts = np.array(counts, float).reshape(-1, len(THRESHOLDS), 3)
+    mean = average_precision(counts).mean(0) if len(counts) else np.full(len(THRESHOLDS), np.nan)
+    pooled = average_precision(counts.sum(0))
+    named = {f"AP{100 * threshold:.0f}": value for threshold, value in zip(THRESHOLDS, mean)}
+    return named | {f"AP{100 * threshold:.0f}_pooled": value for threshold, value in zip(THRESHOLDS, pooled)}

@@ -1,0 +1,183 @@
+"""Quality of the masks of a field: statistics of its nuclei, and a score that needs no reference.
+
+The score asks of the nuclei image and the masks alone whether they fit, whatever engine made the masks: whether a
+mask covers what is bright about it and no more, whether masks meet within bright nuclei, whether something bright
+has no mask, and whether masks have the smooth convex outlines of nuclei. It is calibrated to the average precision
+that comparison with a true segmentation would give.
+"""
+
+from typing import NamedTuple
+
+import cv2
+import fastremap
+import numpy as np
+
+from profiling.cells.regions import find_regions
+from profiling.cells.shape import convex_areas
+from profiling.cells.threshold import QUANTISATION, background_level, blur, global_threshold
+
+QUANTILES = {"Q05": 0.05, "Q25": 0.25, "Median": 0.5, "Q75": 0.75, "Q95": 0.95}
+FIELD_STATISTICS = (
+    *(f"NucleusArea{name}" for name in QUANTILES),
+    "BorderShare",
+    "NucleusCoverage",
+    "SegmentationScore",
+)
+"""Columns of the `fields` table that `measure_field` gives."""
+
+WORKING_DIAMETER = 10  # px; larger nuclei are reduced to between this and its double, the score must cost little
+SMOOTHING = 0.7  # px, sigma
+SAMPLE_SIDE = 150  # background and threshold use a grid of about this many rows and columns
+SURROUNDINGS = 0.25  # width of what is compared with a mask, as a fraction of the nuclei's diameter
+HALF = 0.5  # of the mean of a nucleus' brighter half; where it falls below, the nucleus ends
+MISFIT = 0.6  # IoU of a mask with its nucleus at half height, below which it does not fit
+OVERLOOKED = 20  # px², a bright area that makes a field without masks suspicious
+CROSS = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
+
+INTERCEPT = 4.19
+WEIGHTS = np.array([-1.69, -0.81, -1.78, -1.45])
+"""Logistic regression of the average precision at IoU 0.5 on the evidence, in its order. Fitted by
+`benchmarks/segmentation_score.py` on the fluorescence nuclei of the 2018 Data Science Bowl (BBBC038, stage 1,
+even field groups): true masks and those of the classical engine, as they are and spoiled in thirteen ways."""
+
+
+class Evidence(NamedTuple):
+    """What speaks against the masks of a field: from 0 upwards, all of it lowers the score.
+
+    Attributes
+    ----------
+    misfit : float
+        Share of the masks whose IoU with what is bright about them is below `MISFIT`.
+    seam : float
+        Share of a mask's outline along other masks, weighted by its relative brightness: two nuclei that touch are
+        dim between them, one nucleus in two masks is not. Square root of the mean over the masks.
+    missed : float
+        Area that is bright and far from any mask, as a share of it and all masks; square root.
+    roughness : float
+        1 less the mean solidity, in hundredths on a logarithmic scale: log(1 + x).
+    """
+
+    misfit: float
+    seam: float
+    missed: float
+    roughness: float
+
+
+def measure_field(image, nuclei, cells):
+    """Measure the masks of one field.
+
+    Parameters
+    ----------
+    image : (H, W) real array
+        Channel of the nuclei.
+    nuclei : (H, W) integer array
+        Labels of the nuclei.
+    cells : pandas.DataFrame
+        Cell table of the field, from `measure_cells`.
+
+    Returns
+    -------
+    dict of str to float
+        `FIELD_STATISTICS`; areas in px², NaN where there are no nuclei.
+    """
+    areas = cells["Nuclei_AreaShape_Area"].to_numpy(float)
+    solidity = cells["Nuclei_AreaShape_Solidity"].to_numpy(float)
+    quantiles = np.quantile(areas, list(QUANTILES.values())) if len(areas) else np.full(len(QUANTILES), np.nan)
+    score = segmentation_score(image, nuclei, areas, solidity)
+    others = cells["NucleusTouchesBorder"].mean(), areas.sum() / nuclei.size, score
+    return dict(zip(FIELD_STATISTICS, (*quantiles, *others), strict=True))
+
+
+def segmentation_score(image, nuclei, areas=None, solidity=None):
+    """Estimate how good the masks of the nuclei of a field are, without a reference.
+
+    Parameters
+    ----------
+    image : (H, W) real array
+        Bright nuclei on dark background, no NaN.
+    nuclei : (H, W) integer array
+        Labels; 0 is background.
+    areas, solidity : (n,) array, optional
+        Area in px² and solidity of the nuclei where they are known; measured here otherwise.
+
+    Returns
+    -------
+    float
+        0 to 1, an estimate of the average precision tp / (tp + fp + fn) at IoU 0.5. A field without masks gets 1,
+        or 0 where more than `OVERLOOKED` px² stand out from its background.
+    """
+    if areas is None or solidity is None:
+        regions = find_regions(nuclei)
+        areas, solidity = regions.areas, regions.areas / convex_areas(regions)
+    signal, bright, labels, factor = _prepare(image, nuclei, areas)
+    if not labels.any():
+        return float(np.count_nonzero(bright) * factor**2 <= OVERLOOKED)
+    evidence = _collect(signal, bright, labels, np.sqrt(4 / np.pi * np.median(areas)) / factor, solidity)
+    return float(1 / (1 + np.exp(-INTERCEPT - WEIGHTS @ evidence)))
+
+
+def collect_evidence(image, nuclei):
+    """What `segmentation_score` weighs, as `Evidence`; None for a field without masks. For its calibration."""
+    regions = find_regions(nuclei)
+    signal, bright, labels, factor = _prepare(image, nuclei, regions.areas)
+    if not labels.any():
+        return None
+    diameter = np.sqrt(4 / np.pi * np.median(regions.areas)) / factor
+    return _collect(signal, bright, labels, diameter, regions.areas / convex_areas(regions))
+
+
+def _prepare(image, nuclei, areas):
+    """Reduced field: signal above the background, where it is bright, labels 1..n, and the factor of reduction."""
+    diameter = np.sqrt(4 / np.pi * np.median(areas)) if len(areas) else WORKING_DIAMETER
+    factor = max(1, min(int(diameter / WORKING_DIAMETER), *image.shape))
+    integer = np.issubdtype(image.dtype, np.integer)
+    image = image.astype(np.float32)
+    if factor > 1:
+        height, width = image.shape[0] // factor, image.shape[1] // factor
+        whole = image[: height * factor, : width * factor]
+        image = cv2.resize(whole, (width, height), interpolation=cv2.INTER_AREA)
+        nuclei = nuclei[factor // 2 :: factor, factor // 2 :: factor][:height, :width]
+    smooth = blur(image, SMOOTHING)
+    step = max(1, min(smooth.shape) // SAMPLE_SIDE)
+    coarse = smooth[::step, ::step]
+    level, noise = background_level(coarse)
+    bright = smooth > global_threshold(coarse, level, max(noise, QUANTISATION if integer else 0.0))
+    return smooth - level, bright, fastremap.renumber(np.ascontiguousarray(nuclei))[0], factor
+
+
+def _collect(signal, bright, labels, diameter, solidity):
+    count = int(labels.max()) + 1
+
+    def per_mask(owners, values=None):
+        return np.bincount(owners, values, count)[1:]
+
+    mask = labels > 0
+    labels = labels.astype(np.float32)  # OpenCV dilates float images only up to all label numbers
+    side = 2 * max(1, round(SURROUNDINGS * diameter)) + 1
+    near = cv2.dilate(labels, np.ones((side, side), np.uint8))
+    highest = cv2.dilate(labels, CROSS)
+    lowest = cv2.erode(np.where(mask, labels, np.float32(count)), CROSS)
+    outline = mask & ((highest != labels) | (cv2.erode(labels, CROSS) != labels))
+    seam = mask & ((highest > labels) | (lowest < labels))
+
+    pixels = np.flatnonzero(near)
+    owners = np.where(mask, labels, near).ravel()[pixels].astype(np.intp)
+    inside, outline, seam = (where.ravel()[pixels] for where in (mask, outline, seam))
+    values = signal.ravel()[pixels].astype(np.float64)
+    areas = per_mask(owners[inside])
+    mean = np.r_[0, per_mask(owners[inside], values[inside]) / areas]
+    brighter = inside & (values >= mean[owners])
+    plateau = np.r_[1, np.maximum(per_mask(owners[brighter], values[brighter]) / per_mask(owners[brighter]), 1e-6)]
+    relative = values / plateau[owners]
+
+    high = relative > HALF
+    shared = per_mask(owners[high & inside])
+    iou = shared / (areas + per_mask(owners[high]) - shared)
+    met = per_mask(owners[seam], np.clip(relative[seam], 0, 1)) / np.maximum(per_mask(owners[outline]), 1)
+    missed = np.count_nonzero(bright & (near == 0))
+    return Evidence(
+        misfit=float((iou < MISFIT).mean()),
+        seam=float(np.sqrt(met.mean())),
+        missed=float(np.sqrt(missed / (missed + areas.sum()))),
+        roughness=float(np.log1p(100 * (1 - np.mean(solidity)))),
+    )

@@ -1,0 +1,103 @@
+"""From label images to maps and back, and what the network's maps depend on."""
+
+import cv2
+import numpy as np
+import pytest
+
+from profiling.cells.learned import maps as maps_module
+from profiling.cells.learned.decode import decode
+from profiling.cells.learned.forward import with_flips
+from profiling.cells.learned.maps import predict_maps
+from profiling.cells.learned.normalise import normalise
+from profiling.cells.learned.targets import OFFSET_UNIT, gap_closeness, targets
+from profiling.cells.matching import match_counts
+
+
+def crowded_labels(seed, shape=(180, 220), count=60):
+    """Ellipses that touch and cover one another."""
+    rng = np.random.default_rng(seed)
+    labels = np.zeros(shape, np.uint16)
+    for number in range(1, count + 1):
+        centre = rng.integers(0, shape[1]), rng.integers(0, shape[0])
+        axes = rng.integers(5, 12), rng.integers(5, 12)
+        cv2.ellipse(
+            labels, tuple(map(int, centre)), tuple(map(int, axes)), float(rng.uniform(0, 180)), 0, 360, number, -1
+        )
+    return labels
+
+
+def test_targets_of_a_known_nucleus():
+    labels = np.zeros((20, 30), np.uint16)
+    labels[4:11, 10:21] = 7
+    maps, weight, radius = targets(labels)
+    assert (maps[0] == (labels > 0)).all()
+    assert maps[1][7, 15] == 1 and maps[1][4, 15] == pytest.approx(1 / 4)
+    assert maps[2:, 4, 10] * OFFSET_UNIT == pytest.approx([3, 5])
+    assert maps[2:, 10, 20] * OFFSET_UNIT == pytest.approx([-3, -5])
+    assert radius[7, 15] == pytest.approx(np.sqrt(77 / np.pi)) and radius[0, 0] == 0
+    assert (weight[labels == 0] == 1).all(), "one nucleus alone leaves no gap"
+
+
+def test_gap_between_two_nuclei_weighs_most():
+    labels = np.zeros((20, 41), np.uint32)
+    labels[5:15, 5:20], labels[5:15, 21:36] = 1, 2
+    closeness = gap_closeness(labels)
+    assert closeness[5:15, 20].min() > 0.9
+    assert closeness[10, 0] < 0.1
+    assert not gap_closeness(np.zeros((5, 5), np.uint32)).any()
+    assert not gap_closeness(np.ones((5, 5), np.uint32)).any()
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("factor", [1.0, 0.5, 2.0])
+def test_true_maps_give_back_the_labels(seed, factor):
+    labels = crowded_labels(seed)
+    big = cv2.resize(labels, None, fx=1 / factor, fy=1 / factor, interpolation=cv2.INTER_NEAREST)
+    found = decode(targets(labels)[0], big.shape)
+    tp, fp, fn = match_counts(big, found, (0.5,))[0]
+    # The centre of a nucleus of which only a crescent shows lies on the nucleus that covers it.
+    assert tp / (tp + fp + fn) > 0.9
+    assert found.dtype == np.uint32 and found.shape == big.shape
+
+
+def test_nothing_in_the_maps_is_no_nucleus():
+    assert not decode(np.zeros((4, 32, 32), np.float32), (32, 32)).any()
+
+
+def test_tiles_join_without_seams(monkeypatch):
+    """With a stand-in for the network that looks as far as its margin allows."""
+    rng = np.random.default_rng(0)
+    field = rng.random((150, 210), np.float32)
+
+    def forward(inputs):
+        part = cv2.blur(inputs[0, 0], (31, 31), borderType=cv2.BORDER_CONSTANT)
+        return np.stack([part] * 4)[None]
+
+    whole = predict_maps(field, forward)
+    monkeypatch.setattr(maps_module, "MARGIN", 16)
+    monkeypatch.setattr(maps_module, "LARGEST_TILE", 96)
+    np.testing.assert_allclose(predict_maps(field, forward), whole, atol=1e-6)
+
+
+def test_flips_turn_the_offsets_back():
+    """A network that points at a fixed place of what it sees must, turned back, point there from all four sides."""
+
+    def forward(inputs):
+        y, x = np.mgrid[: inputs.shape[2], : inputs.shape[3]].astype(np.float32)
+        peak = np.unravel_index(inputs[0, 0].argmax(), inputs.shape[2:])
+        return np.stack([inputs[0, 0], inputs[0, 1], peak[0] - y, peak[1] - x])[None]
+
+    inputs = np.random.default_rng(1).random((1, 2, 32, 48), np.float32)
+    np.testing.assert_allclose(with_flips(forward)(inputs), forward(inputs), atol=1e-5)
+
+
+def test_normalised_values_do_not_depend_on_gain_and_offset():
+    image = np.random.default_rng(0).gamma(2, 50, (100, 120))
+    np.testing.assert_allclose(normalise(image), normalise(7 * image + 300), atol=1e-3)
+
+
+def test_an_empty_field_stays_flat():
+    noise = np.random.default_rng(0).normal(100, 5, (200, 200))
+    assert np.abs(normalise(noise) - np.median(normalise(noise))).max() < 0.5
+    assert np.isfinite(normalise(np.full((50, 50), 3))).all()
+    assert normalise(np.zeros((1, 1), np.uint8)).shape == (1, 1)

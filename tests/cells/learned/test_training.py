@@ -1,0 +1,136 @@
+"""The training program, on a field that is learned in a few steps."""
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+import tifffile
+
+from profiling.cells.learned import samples, train
+from profiling.cells.learned.forward import load_forward
+from profiling.cells.learned.graph import build_graph
+from profiling.cells.learned.network import NucleusNet
+from profiling.cells.learned.training_settings import read_training
+from profiling.cells.learned.weights import read_weights, write_weights
+from profiling.errors import ProfilingError
+
+torch = pytest.importorskip("torch")
+
+
+@pytest.fixture
+def annotated(tmp_path):
+    """Six fields of discs, in three groups."""
+    folder = tmp_path / "annotated"
+    for part in ("images", "labels"):
+        (folder / part).mkdir(parents=True)
+    for number in range(6):
+        rng = np.random.default_rng(number)
+        labels = np.zeros((120, 140), np.uint16)
+        for label in range(1, 12):
+            cv2.circle(labels, tuple(map(int, rng.integers(5, 115, 2))), int(rng.integers(6, 10)), label, -1)
+        image = (
+            100 + 400 * cv2.GaussianBlur((labels > 0).astype(np.float32), (0, 0), 1) + rng.normal(0, 9, labels.shape)
+        )
+        tifffile.imwrite(folder / f"images/f{number}.tif", image.astype(np.uint16))
+        tifffile.imwrite(folder / f"labels/f{number}.tif", labels)
+    index = pd.DataFrame({"image": [f"f{n}" for n in range(6)], "field_group": [n // 2 for n in range(6)]})
+    index.to_csv(folder / "index.csv", index=False)
+    return folder
+
+
+def settings_of(folder, **values):
+    path = folder.parent / "training.yaml"
+    lines = [f"sources: [{{folder: {folder.name}}}]", "size: 64", "batch_size: 2", "workers: 0", "precision: fp32"]
+    path.write_text("\n".join(lines + [f"{name}: {value}" for name, value in values.items()]))
+    return read_training(path)
+
+
+def test_a_stopped_run_goes_on_to_the_same_weights(annotated, tmp_path, monkeypatch):
+    settings = settings_of(annotated, steps=6, checkpoint_every=3, validate_every=6)
+    train.train(settings, tmp_path / "whole")
+
+    class Stop(Exception):
+        pass
+
+    def stop(path, step, *rest):
+        save(path, step, *rest)
+        raise Stop
+
+    save = train._save
+    monkeypatch.setattr(train, "_save", stop)
+    with pytest.raises(Stop):
+        train.train(settings, tmp_path / "stopped")
+    monkeypatch.setattr(train, "_save", save)
+    train.train(settings, tmp_path / "stopped")
+    whole, stopped = (read_weights(tmp_path / name / "nuclei.safetensors") for name in ("whole", "stopped"))
+    assert all(np.array_equal(whole[name], stopped[name]) for name in whole)
+    with pytest.raises(ProfilingError, match="other settings"):
+        train.train(settings_of(annotated, steps=7), tmp_path / "whole")
+
+
+def test_training_learns(annotated, tmp_path):
+    metrics = train.train(settings_of(annotated, steps=60, learning_rate=0.01), tmp_path / "run")
+    log = pd.read_csv(tmp_path / "run" / "log.csv")
+    assert log["step"].tolist() == [60]
+    assert metrics["AP50"] > 0.3, "60 batches of two small samples find some of the discs"
+
+
+def test_groups_are_held_out_whole(annotated):
+    annotations = train.read_annotations(settings_of(annotated, validation_every=2))
+    assert sorted(path.stem for path in annotations.validation["image"]) == ["f0", "f1", "f4", "f5"]
+    assert len(annotations.fields) == 2
+    assert annotations.weights.sum() == pytest.approx(1)
+
+
+def test_a_sample_follows_from_its_number(annotated):
+    annotations = train.read_annotations(settings_of(annotated))
+    draw = [samples.sample(annotations.fields, annotations.weights, 20, 64, 0, number) for number in (3, 4, 3)]
+    assert all(np.array_equal(a, b) for a, b in zip(draw[0], draw[2]))
+    assert not np.array_equal(draw[0][0], draw[1][0])
+    assert all(np.isfinite(part).all() for sample in draw for part in sample)
+
+
+def test_rare_kinds_are_drawn_more_often_than_their_share():
+    weights = samples.draw_weights(["a", "a", "b", "c", "d", "e"], ["x", "x", "x", "x", "x", "y"])
+    assert weights.sum() == pytest.approx(1)
+    assert weights[0] == weights[1] == weights[2] / 2, "the images of a group share its weight"
+    assert weights[5] == pytest.approx(2 * weights[2]), "one group of a kind of one against one of four: the root"
+
+
+def test_messages_name_the_file(annotated):
+    (annotated / "labels" / "f3.tif").unlink()
+    with pytest.raises(ProfilingError, match="f3.tif"):
+        train.read_annotations(settings_of(annotated))
+    tifffile.imwrite(annotated / "labels" / "f3.tif", np.ones((5, 5), np.uint16))
+    with pytest.raises(ProfilingError, match=r"f3.tif.*\(5, 5\)"):
+        train.read_annotations(settings_of(annotated, validation_every=7))
+    with pytest.raises(ProfilingError, match="step_size"):
+        settings_of(annotated, step_size=3)
+
+
+def test_graph_is_the_network(tmp_path):
+    torch.manual_seed(0)
+    network = NucleusNet()
+    with torch.no_grad():
+        for _, values in network.named_buffers():
+            if values.is_floating_point():
+                values.copy_(torch.rand_like(values) + 0.5)
+    write_weights(tmp_path / "w.safetensors", {n: v.numpy() for n, v in network.state_dict().items()}, {})
+    weights = read_weights(tmp_path / "w.safetensors")
+    network.load_state_dict({name: torch.from_numpy(values) for name, values in weights.items()}, strict=False)
+    network.eval()
+    forward = load_forward(weights, threads=1)
+    for shape in ((64, 96), (80, 48)):
+        inputs = np.random.default_rng(0).random((1, 2, *shape), np.float32)
+        with torch.inference_mode():
+            wanted = network(torch.from_numpy(inputs)).numpy()
+        np.testing.assert_allclose(forward(inputs), wanted, atol=1e-4 * np.abs(wanted).max())
+    assert build_graph(weights).get_friendly_name() == "nuclei"
+
+
+def test_other_files_are_no_weights(tmp_path):
+    with pytest.raises(ProfilingError, match="no weights file"):
+        read_weights(tmp_path / "none.safetensors")
+    (tmp_path / "text.safetensors").write_text("no tensors here, only words")
+    with pytest.raises(ProfilingError, match="text.safetensors cannot be read"):
+        read_weights(tmp_path / "text.safetensors")

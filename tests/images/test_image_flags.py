@@ -1,0 +1,68 @@
+import pandas as pd
+import pytest
+
+from profiling.images.flags import flag_images
+from profiling.settings import Flags
+from profiling.tables import FIELD_KEY
+
+CHANNELS = ("DNA", "Actin")
+
+
+def plate(scores, focus=None):
+    """Quality and fields tables of a plate of good images, a well a field, with these segmentation scores."""
+    wells = [f"A{number:02d}" for number in range(1, len(scores) + 1)]
+    key = dict(Metadata_Plate="00123", Metadata_Site=1, Metadata_Time=0, Metadata_Z=0)
+    fields = pd.DataFrame({"Metadata_Well": wells, "SegmentationScore": scores}).assign(**key)[
+        [*FIELD_KEY, "SegmentationScore"]
+    ]
+    quality = fields[FIELD_KEY].merge(pd.DataFrame({"Metadata_Channel": CHANNELS}), how="cross")
+    hashes = [str(number) for number in quality.index]
+    quality = quality.assign(Status="ok", Reason=None, Contrast=50.0, FocusScore=-2.0, SaturatedFraction=0.0)
+    return quality.assign(PixelHash=hashes), fields
+
+
+def flagged(scores, **settings):
+    """Wells and channels flagged for their segmentation, and all flags."""
+    flags = flag_images(*plate(scores), "DNA", Flags(**settings))
+    found = flags[flags["Flags"].notna()]
+    assert found["Flags"].eq("segmentation").all()
+    assert found["Metadata_Channel"].eq("DNA").all()
+    return found.set_index("Metadata_Well")
+
+
+def test_low_scores_are_flagged_on_the_nuclei_and_kept():
+    found = flagged([0.9, 0.88, 0.93, 0.91, 0.3, 0.9])
+    assert found.index.tolist() == ["A05"]
+    assert not found["Excluded"].any()
+    assert found["Detail"].tolist() == ["segmentation score 0.3 below 0.79"]
+    assert flagged([0.9, 0.3], segmentation="exclude")["Excluded"].tolist() == [True]
+
+
+@pytest.mark.parametrize(
+    ("scores", "settings", "expected"),
+    [
+        ([0.9] * 6 + [0.75], {}, ["A07"]),  # far below its plate
+        ([0.9] * 6 + [0.75], {"segmentation_mads": 20}, []),
+        ([0.6, 0.7, 0.8, 0.9, 0.65, 0.75], {}, []),  # a plate of all kinds
+        ([0.3] * 4, {}, ["A01", "A02", "A03", "A04"]),  # a plate that failed whole
+        ([0.3] * 4, {"minimum_segmentation_score": 0.1}, []),
+        ([None, 0.9, 0.9], {}, []),  # not segmented: a failure of its own
+        ([None, None], {}, []),
+    ],
+)
+def test_absolute_and_relative_limits(scores, settings, expected):
+    assert flagged(pd.Series(scores, dtype="float32"), **settings).index.tolist() == expected
+
+
+def test_a_field_that_the_fields_table_lacks_has_no_score():
+    quality, fields = plate([0.9, 0.1, 0.9])
+    assert flag_images(quality, fields.drop(index=1), "DNA", Flags())["Flags"].isna().all()
+
+
+def test_flags_of_the_same_image_are_joined():
+    quality, fields = plate([0.9, 0.2, 0.9, 0.9])
+    quality.loc[2, "FocusScore"] = -4.0
+    flags = flag_images(quality, fields, "DNA", Flags())
+    assert flags.loc[2, "Flags"] == "out of focus; segmentation"
+    assert flags.loc[2, "Excluded"]
+    assert flags["Flags"].notna().sum() == 1
