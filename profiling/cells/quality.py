@@ -31,11 +31,12 @@ SAMPLE_SIDE = 150  # background and threshold use a grid of about this many rows
 SURROUNDINGS = 0.25  # width of what is compared with a mask, as a fraction of the nuclei's diameter
 HALF = 0.5  # of the mean of a nucleus' brighter half; where it falls below, the nucleus ends
 MISFIT = 0.6  # IoU of a mask with its nucleus at half height, below which it does not fit
+SEAM, BRIGHT = 0.2, 0.75  # share of an outline, and brightness relative to a nucleus' brighter half
 OVERLOOKED = 20  # px², a bright area that makes a field without masks suspicious
 CROSS = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
 
 INTERCEPT = 4.19
-WEIGHTS = np.array([-1.69, -0.81, -1.78, -1.45])
+WEIGHTS = np.array([-1.75, -1.0, -1.77, -1.41])
 """Logistic regression of the average precision at IoU 0.5 on the evidence, in its order. Fitted by
 `benchmarks/segmentation_score.py` on the fluorescence nuclei of the 2018 Data Science Bowl (BBBC038, stage 1,
 even field groups): true masks and those of the classical engine, as they are and spoiled in thirteen ways."""
@@ -48,9 +49,9 @@ class Evidence(NamedTuple):
     ----------
     misfit : float
         Share of the masks whose IoU with what is bright about them is below `MISFIT`.
-    seam : float
-        Share of a mask's outline along other masks, weighted by its relative brightness: two nuclei that touch are
-        dim between them, one nucleus in two masks is not. Square root of the mean over the masks.
+    cut : float
+        Share of the masks of which more than `SEAM` of the outline lies along other masks and is bright there: two
+        nuclei that touch are dim between them, one nucleus in two masks is not.
     missed : float
         Area that is bright and far from any mask, as a share of it and all masks; square root.
     roughness : float
@@ -58,7 +59,7 @@ class Evidence(NamedTuple):
     """
 
     misfit: float
-    seam: float
+    cut: float
     missed: float
     roughness: float
 
@@ -173,11 +174,12 @@ def _collect(signal, bright, labels, diameter, solidity):
     high = relative > HALF
     shared = per_mask(owners[high & inside])
     iou = shared / (areas + per_mask(owners[high]) - shared)
-    met = per_mask(owners[seam], np.clip(relative[seam], 0, 1)) / np.maximum(per_mask(owners[outline]), 1)
+    met, light = per_mask(owners[seam]), per_mask(owners[seam], relative[seam])
+    cut = (met > SEAM * per_mask(owners[outline])) & (light > BRIGHT * met)
     missed = np.count_nonzero(bright & (near == 0))
     return Evidence(
         misfit=float((iou < MISFIT).mean()),
-        seam=float(np.sqrt(met.mean())),
+        cut=float(cut.mean()),
         missed=float(np.sqrt(missed / (missed + areas.sum()))),
         roughness=float(np.log1p(100 * (1 - np.mean(solidity)))),
     )

@@ -54,7 +54,8 @@ def test_good_masks_score_high_and_every_way_to_spoil_them_lower():
     scores = {name: segmentation_score(image, labels) for name, labels in spoilt.items()}
     assert good > 0.8
     assert max(scores.values()) < good - 0.05, scores
-    for name in ("shifted", "shrunk", "split", "scattered"):
+    assert scores["split"] < good - 0.15, scores
+    for name in ("shifted", "shrunk", "scattered"):
         assert scores[name] < good - 0.3, scores
 
 
