@@ -341,7 +341,7 @@ class Flags(Section):
         0.25, ge=0, description="Debris: DNA (area × intensity) of the nucleus below this, the plate's median being 1."
     )
     condensed_intensity: float = Field(
-        1.35, gt=1, description="Dead and mitotic: intensity of the nucleus above this, the plate's median being 1."
+        1.5, gt=1, description="Dead and mitotic: intensity of the nucleus above this, the plate's median being 1."
     )
     minimum_solidity: float = Field(
         0.88, ge=0, le=1, description="Irregular: solidity of the nucleus (area over that of its hull) below this."

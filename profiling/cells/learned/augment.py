@@ -143,8 +143,8 @@ def degrade(image, diameter, rng):
         return np.clip(image, -1, CEILING).astype(np.float32)
     if rng.random() < 0.4:
         image = np.sign(image) * np.abs(image) ** np.float32(np.exp(rng.normal(0, 0.3)))
-    if rng.random() < 0.3:
-        image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.3, 0.07 * diameter))
+    if rng.random() < 0.5:
+        image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.3, 0.25 * diameter))
     if rng.random() < 0.3:
         image = image * _ramp(image.shape, rng)
     if rng.random() < 0.3:
