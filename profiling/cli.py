@@ -85,6 +85,7 @@ def wells_of(args):
 @command(
     "images", PLATE, FOLDER, LAYOUT, CHANNELS, settings("images"), OUT,
     path("--out-unplaced", "table of the files that could not be placed"),
+    option("--reader", help="reader of this plate's folder, instead of the one in the settings"),
 )  # fmt: skip
 def images(args):
     """List the images of a plate.
@@ -104,18 +105,52 @@ def images(args):
         read_header,
         args.out,
         args.out_unplaced,
+        args.reader,
     )
 
 
 @command(
+    "make-images", path("--planes", "table of the plate's planes"), FOLDER, *CHUNK, settings("images"),
+    option("--focus-channel", help="channel that chooses the plane", required=True), OUT,
+    path("--out-folder", "folder for the images"), THREADS,
+)  # fmt: skip
+def make_images(args):
+    """Make one image of every stack of a chunk: the maximum over its planes, or the sharpest of them."""
+    from profiling.images.stack_jobs import make_images
+
+    make_images(
+        args.planes,
+        args.folder,
+        wells_of(args),
+        args.settings,
+        args.focus_channel,
+        args.out,
+        args.out_folder,
+        args.threads,
+    )
+
+
+@command(
+    "usable", path("--quality", "quality table of the plate"),
+    option("--max-failed", help="share of the images that may have failed", type=float, required=True), OUT,
+)  # fmt: skip
+def usable(args):
+    """Say how many images of a plate failed; stop where they are too many."""
+    from profiling.images.jobs import usable
+
+    usable(args.quality, args.max_failed, args.out)
+
+
+@command(
     "platemap", PLATE, LAYOUT, IMAGES, option("--batch", help="batch of the plate"),
-    option("--map", help="plate map of the plate (CSV or TSV)", type=Path), settings("platemap"), OUT,
+    option("--map", help="plate map of the plate (CSV, TSV or .xlsx)", type=Path),
+    option("--compounds", help="table of compounds", type=Path), settings("platemap"), OUT,
 )  # fmt: skip
 def platemap(args):
     """Read a plate map and join it to the wells that have images; name the wells that stand on one side only."""
     from profiling.plates.jobs import join
 
-    join(args.plate, args.batch, args.layout, args.images, args.map, args.settings, args.out)
+    join(args.plate, args.batch, args.layout, args.images, args.map, args.settings, args.out, args.compounds)
 
 
 @command("quality", IMAGES, FOLDER, *CHUNK, settings("quality"), OUT, THREADS)
@@ -416,6 +451,47 @@ def train_segmenter(args):
 
 
 @command(
+    "init", option("folder", help="folder of a plate, or of plates", type=Path),
+    option("--out", help="the screen's folder, for config.yaml and plates.tsv", type=Path, default=Path()),
+    option("--pattern", help="regular expression of the file names, where no reader knows them"),
+)  # fmt: skip
+def init(args):
+    """Propose a configuration for a folder of plates: config.yaml and plates.tsv, ready to edit.
+
+    Finds plates, reader, wells, channels, plate maps, pixel size and stacks from names, metadata and a few headers.
+    Overwrites nothing.
+    """
+    from profiling.images.read import read_header
+    from profiling.plates.proposals.jobs import init
+
+    init(args.folder, args.out, read_header, args.pattern)
+
+
+@command(
+    "check", option("config", help="the screen's configuration", type=Path),
+    option("--directory", help="the screen's folder, as snakemake takes it", type=Path, default=Path()),
+    option("--plates", help="only these plates", nargs="+", default=[]),
+    option("--deep", help="open every image's header instead of a sample", action="store_true"),
+    option("--root", help="instead of `root` in the configuration"),
+    option("--maps", help="draw every plate", action="store_const", const="all", default="auto"),
+    option("--json", help="print what was found as JSON", action="store_true"),
+)  # fmt: skip
+def check(args):
+    """Say what is wrong with a screen before it runs.
+
+    Reads the configuration, the listings of the plates' folders, their metadata files, a few headers a channel and
+    the plate maps, never pixels. Ends with status 1 where an error would stop or spoil the run.
+    """
+    from profiling.images.read import read_header
+    from profiling.plates.checks.jobs import check
+
+    errors = check(
+        args.config, args.directory, read_header, args.plates, args.deep, args.root, args.maps, args.json
+    )  # fmt: skip
+    return 1 if errors else 0
+
+
+@command(
     "rescan", option("plates", help="plates, all where none is named", nargs="*"),
     option("--results", help="results folder", type=Path, default=Path("results")),
 )  # fmt: skip
@@ -461,7 +537,8 @@ def parser():
     main_parser = argparse.ArgumentParser(
         prog="profiling",
         description="Image-based phenotypic profiling: from plate images to phenotypes in Parquet tables. "
-        "The workflow (snakemake --cores all) runs these commands; people run simulate, rescan, draw, summary, docs.",
+        "The workflow (snakemake --cores all) runs these commands; people run init, check, rescan, draw, summary, "
+        "simulate, docs.",
     )
     main_parser.add_argument("--version", action="store_true", help="print the version and exit")
     commands = main_parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
@@ -479,7 +556,7 @@ def parser():
 
 
 def main(argv=None):
-    """Run a command; errors meant for people are printed without a traceback and end with status 1."""
+    """Run a command and give its exit status; errors meant for people are printed without a traceback."""
     args = parser().parse_args(argv)
     if args.version or not args.command:
         from importlib.metadata import version
@@ -489,11 +566,11 @@ def main(argv=None):
     logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", level=logging.INFO)
     logging.getLogger("profiling").setLevel(logging.INFO)
     try:
-        COMMANDS[args.command][0](args)
+        status = COMMANDS[args.command][0](args)
     except ProfilingError as error:
         print(f"profiling {args.command}: {error}", file=sys.stderr)
         return 1
-    return 0
+    return status or 0
 
 
 if __name__ == "__main__":

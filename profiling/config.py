@@ -3,6 +3,7 @@
 import csv
 import difflib
 import json
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -32,12 +33,13 @@ SECTIONS = {
 }
 
 RULES = {
-    "root": ("images", "quality", "illumination", "limits", "segment", "overlays", "embed", "platemap"),
+    "root": ("images", "make_images", "quality", "illumination", "limits", "segment", "overlays", "embed", "platemap"),
     "plates": (),
-    "channels": ("images", "illumination", "limits", "segment", "embed"),
-    "chunks_per_plate": ("quality", "segment", "embed"),
+    "channels": ("images", "make_images", "illumination", "limits", "segment", "embed"),
+    "max_failed_images": ("usable",),
+    "chunks_per_plate": ("make_images", "quality", "segment", "embed"),
     "seed": ("clusters", "map", "phenotypes", "enrichment", "activity"),
-    "images": ("images",),
+    "images": ("images", "make_images"),
     "quality": ("quality",),
     "illumination": ("illumination",),
     "limits": ("limits",),
@@ -72,8 +74,9 @@ class Plate(BaseModel):
 
     plate: s.Name = Field(description="Name of the plate, a string (`00123` stays `00123`).")
     images: str = Field(description="Folder of its images, below `root`.")
+    reader: s.Reader | None = Field(None, description="Reader of the folder. Left out: that of `images.reader`.")
     layout: int = Field(96, description="Number of wells: 6, 12, 24, 48, 96, 384 or 1536.")
-    platemap: str | None = Field(None, description="Plate map (CSV or TSV), below `root`.")
+    platemap: str | None = Field(None, description="Plate map (CSV, TSV or .xlsx), below `root`.")
     batch: str | None = Field(None, description="Batch of the experiment. Left out: the plate itself.")
     exclude: Annotated[list[str], BeforeValidator(_as_list)] = Field(
         default_factory=list, description="Wells to leave out, or `all` for the whole plate."
@@ -106,6 +109,13 @@ class Config(BaseModel):
         min_length=1, description="Names of the channels; their order is that of the embeddings."
     )
     root: str = Field(".", description="Folder that the paths of the plate table start from.")
+    max_failed_images: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="Share of a plate's images that may be missing or unreadable. A plate with more stops before its "
+        "cells are segmented; the other plates go on.",
+    )
     chunks_per_plate: int = Field(8, ge=1, le=999, description="Jobs that share the pixel work of a plate.")
     seed: int = Field(0, ge=0, description="Seed of k-means, the map and the permutations.")
     images: s.Images = s.Images()
@@ -137,6 +147,7 @@ class Config(BaseModel):
             "segmentation.nuclei_channel": [self.segmentation.nuclei_channel],
             "segmentation.cells_channel": [self.segmentation.cells_channel],
             "embedding.composite": self.embedding.composite or [],
+            "images.focus_channel": [self.images.focus_channel],
             "images.channel_names": list(self.images.channel_names.values()),
         }
         for key, names in named.items():
@@ -195,9 +206,24 @@ def load_config(mapping, folder="."):
     if isinstance(mapping.get("plates"), str):
         mapping["plates"] = read_plates(Path(folder) / mapping["plates"])
     try:
-        return Config.model_validate(mapping)
+        config = Config.model_validate(mapping)
     except ValidationError as error:
         raise ConfigError(explain(error, Config, mapping)) from None
+    return _with_barcodes(config, Path(folder) / config.root) if config.platemap.barcodes else config
+
+
+def _with_barcodes(config, root):
+    """Plates without a plate map of their own get the one that the table of barcodes names."""
+    if all(plate.platemap for plate in config.plates):
+        return config
+    from profiling.plates.platemaps.barcodes import barcode_maps
+
+    maps = {plate: os.path.relpath(path, root) for plate, path in barcode_maps(root / config.platemap.barcodes).items()}
+    plates = [
+        plate if plate.platemap else plate.model_copy(update={"platemap": maps.get(plate.plate)})
+        for plate in config.plates
+    ]
+    return config.model_copy(update={"plates": plates})
 
 
 def screen_config(results):
@@ -252,6 +278,8 @@ def check_files(config, folder="."):
             absent.append(f"plate {plate.plate}: there is no image folder {str(root / plate.images)!r}")
         if plate.platemap and not (root / plate.platemap).is_file():
             absent.append(f"plate {plate.plate}: there is no plate map {str(root / plate.platemap)!r}")
+    if config.platemap.compounds and not (root / config.platemap.compounds).is_file():
+        absent.append(f"platemap.compounds: there is no file {str(root / config.platemap.compounds)!r}")
     if absent:
         absent.append("correct the paths in the plate table or `root` in the configuration")
         raise ConfigError("\n".join(absent))

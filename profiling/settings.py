@@ -10,6 +10,8 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
+from profiling.plates.patterns import PATTERNS
+
 _LENGTH = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(px|um|µm|μm)\s*")
 
 
@@ -71,31 +73,92 @@ class Section(BaseModel):
         return {"version": self.version, **self.model_dump(mode="json", exclude_defaults=True)}
 
 
+READERS = (
+    "auto",
+    "harmony",
+    "imagexpress",
+    "yokogawa",
+    "ome_zarr",
+    "load_data",
+    "table",
+    "pattern",
+    "ome_tiff",
+    "bioio",
+)
+"""Readers of image folders, in the order in which `auto` asks them."""
+
+Reader = Literal[READERS]
+
+
 class Images(Section):
     """How the images of a plate are found and named."""
 
-    reader: Literal["pattern"] = Field("pattern", description="Reader of the image folder.")
-    pattern: str = Field(
-        r"(?P<well>[A-Z]{1,2}\d{1,3})_s(?P<site>\d+)_(?P<channel>[^_.]+)\.tiff?$",
-        description="Regular expression searched in each path below the plate's folder. Named groups: "
-        "`channel` and `well` (or `row` and `column`) are needed; `site`, `time` and `z` are optional.",
+    reader: Reader = Field(
+        "auto",
+        description="Who reads the image folder: `auto` (the pattern, if there is one, else whichever knows the "
+        "folder), `pattern`, an instrument's export (`harmony`, `imagexpress`, `yokogawa`), a list of images "
+        "(`load_data`, CellProfiler's; `table`, one row an image) or files that hold several planes (`ome_zarr`, "
+        "`ome_tiff`, `bioio`). A column `reader` of the plate table overrides it.",
     )
-    channel_names: dict[str, str] = Field(
+    pattern: str | None = Field(
+        None,
+        description="Regular expression searched in each path below the plate's folder, or the name of a ready one. "
+        "Named groups: `channel` and `well` (or `row` and `column`) are needed; `site`, `time` and `z` are optional.",
+    )
+    table: str | None = Field(
+        None,
+        description="List of images, below the plate's folder. Of `reader: load_data` and `table`. Left out: the one "
+        "such file there.",
+    )
+    channel_names: dict[Annotated[str, BeforeValidator(str)], str] = Field(
         default_factory=dict,
-        description="What the `channel` group reads → name of the channel. Left out: the group is the name.",
+        description="What the reader calls a channel → name of the channel; channels not named here are left out. "
+        "Left out: the reader's names.",
     )
+    pages: Literal["channel", "z", "time"] | None = Field(
+        None, description="What the pages of a file are, where the files' metadata do not say it."
+    )
+    z: int | Literal["all", "projection", "maximum", "focus"] | None = Field(
+        None,
+        description="What becomes of a stack: a plane by its number, `all` (each plane is a field of its own), "
+        "`projection` (the one that the instrument made), `maximum` (over the planes) or `focus` (the plane in "
+        "which `focus_channel` is sharpest). Left out: there are no stacks, and one is an error.",
+    )
+    focus_channel: str | None = Field(
+        None, description="Channel that chooses the plane, of `z: focus`. Left out: the first of `channels`."
+    )
+    time: int | Literal["all"] = Field(
+        "all", description="A time point by its number, or `all`: each is a field of its own."
+    )
+    outside: bool = Field(False, description="Whether a list of images may name files outside the plate's folder.")
     pixel_size: float | None = Field(
         None, gt=0, description="Micrometres a pixel; needed only where a length is given in um."
     )
 
+    @property
+    def makes_images(self):
+        """Whether one image is made of, or chosen from, the planes of every stack."""
+        return self.z in ("maximum", "focus")
+
     @model_validator(mode="after")
     def _check_pattern(self):
+        if self.pattern is None:
+            if self.reader == "pattern":
+                raise ValueError("reader: pattern needs a pattern")
+            return self
+        expression = PATTERNS.get(self.pattern, self.pattern)
         try:
-            groups = set(re.compile(self.pattern).groupindex)
+            groups = set(re.compile(expression).groupindex)
         except re.error as error:
             raise ValueError(f"pattern is not a regular expression: {error}") from None
-        if "channel" not in groups or not ("well" in groups or {"row", "column"} <= groups):
-            raise ValueError("pattern needs the named groups `channel` and `well` (or `row` and `column`)")
+        needed = {"well"} if "well" in groups else {"row", "column"}
+        if self.pages != "channel" and self.reader not in ("ome_tiff", "bioio"):
+            needed |= {"channel"}
+        if not needed <= groups:
+            raise ValueError(
+                "pattern needs the named groups `channel` and `well` (or `row` and `column`), or must be one of "
+                + ", ".join(PATTERNS)
+            )
         if unknown := groups - {"well", "row", "column", "site", "channel", "time", "z"}:
             raise ValueError(f"pattern has unknown groups: {', '.join(sorted(unknown))}")
         return self
@@ -104,6 +167,8 @@ class Images(Section):
 class Quality(Section):
     """What is measured on every raw image."""
 
+    version: ClassVar[int] = 2
+
     bit_depth: int = Field(
         16, ge=1, le=32, description="Bits the camera fills; 12 bits in a 16-bit file saturate at 4095."
     )
@@ -111,6 +176,8 @@ class Quality(Section):
 
 class Illumination(Section):
     """Flat field and dark offset of each plate and channel."""
+
+    version: ClassVar[int] = 2
 
     correct: bool = Field(True, description="Whether images are divided by a flat field.")
     dark: float | Literal["auto"] = Field(
@@ -276,13 +343,66 @@ class Embedding(Section):
 ROLES = ("negative_control", "positive_control", "treatment", "empty")
 
 
+class RoleRule(BaseModel):
+    """Which wells have a role, told by one column of the plate map."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True)
+
+    column: str = Field(min_length=1, description="Column of the plate map or of the compound table.")
+    equals: str | None = Field(None, description="The column says exactly this.")
+    matches: str | None = Field(None, description="A regular expression found anywhere in the column's text.")
+    empty: bool | None = Field(None, description="The column says nothing (`true`) or something (`false`).")
+    role: Literal[ROLES] = Field(description="Role of such wells.")
+
+    @model_validator(mode="after")
+    def _check_condition(self):
+        if sum(value is not None for value in (self.equals, self.matches, self.empty)) != 1:
+            raise ValueError("a role rule needs exactly one of equals, matches and empty")
+        try:
+            re.compile(self.matches or "")
+        except re.error as error:
+            raise ValueError(f"matches is not a regular expression: {error}") from None
+        return self
+
+
+def _plain_micro(value):
+    return value.replace("µ", "u").replace("μ", "u") if isinstance(value, str) else value
+
+
 class PlateMap(Section):
-    """How plate maps are read. Columns are recognised by their usual names; name them here otherwise."""
+    """How plate maps (CSV, TSV or .xlsx; a row a well, or grids) are read. What is not recognised is named here."""
+
+    version: ClassVar[int] = 2
 
     columns: dict[str, str] = Field(
         default_factory=dict,
-        description="Our name → column of the plate map, for `well`, `plate`, `compound`, `concentration`, "
-        "`unit`, `role`.",
+        description="Our name → column of the plate map or title of the grid, for `well` (or `row` and `column`), "
+        "`plate`, `compound`, `concentration`, `unit`, `role`; an empty name says that there is none.",
+    )
+    sheet: str | None = Field(
+        None,
+        description="Sheet of a workbook. Left out: the one named like the plate, else the first with a plate map; "
+        "grids of all sheets belong together.",
+    )
+    compounds: str | None = Field(
+        None,
+        description="Table of compounds, below `root`, joined to the plate maps by their compound column. Its columns "
+        "can be named in `columns`, `keep` and `role_rules`.",
+    )
+    barcodes: str | None = Field(
+        None,
+        description="Table of plates and their plate maps (`Assay_Plate_Barcode`, `Plate_Map_Name`), below `root`: a "
+        "plate without a plate map of its own gets `platemap/NAME.txt` beside that table.",
+    )
+    concentration_unit: Annotated[Literal["M", "mM", "uM", "nM", "pM"] | None, BeforeValidator(_plain_micro)] = Field(
+        None,
+        description="Unit that molar concentrations are converted to, and of concentrations in maps that name no "
+        "unit. Left out: as the plate map has them, and different units for one compound are an error.",
+    )
+    role_rules: list[RoleRule] = Field(
+        default_factory=list,
+        description="Rules that give wells their role, before all else; the first that fits wins. Each has `column`, "
+        "one of `equals`, `matches` (a regular expression) and `empty: true`, and `role`.",
     )
     roles: dict[str, str] = Field(
         default_factory=dict,
@@ -295,7 +415,7 @@ class PlateMap(Section):
 
     @model_validator(mode="after")
     def _check_names(self):
-        columns = ("well", "plate", "compound", "concentration", "unit", "role")
+        columns = ("well", "row", "column", "plate", "compound", "concentration", "unit", "role")
         if unknown := sorted(set(self.columns) - set(columns)):
             raise ValueError(f"columns: {unknown[0]!r} is none of {', '.join(columns)}")
         if unknown := sorted(set(self.roles.values()) - set(ROLES)):

@@ -1,6 +1,7 @@
 rule segment:
     input:
         images="results/images/{plate}.parquet",
+        usable=ancient("results/chunks/{plate}/usable.txt"),
         flatfields=rules.illumination.output,
         weights=weights_file("segmentation"),
     output:

@@ -17,6 +17,7 @@ except ConfigError as error:
 PLATES = {plate.plate: plate for plate in CONFIG.plates if plate.exclude != ["all"]}
 NUCLEI_CHANNEL = CONFIG.segmentation.nuclei_channel or CONFIG.channels[0]
 CELLS_CHANNEL = CONFIG.segmentation.cells_channel
+STACKS = CONFIG.images.makes_images
 
 
 wildcard_constraints:
@@ -29,9 +30,20 @@ def settings(section):
     return json.dumps(CONFIG.resolved(section), sort_keys=True)
 
 
-def folder(wildcards):
+def source_folder(wildcards):
     """Image folder of a plate."""
     return os.path.normpath(os.path.join(CONFIG.root, PLATES[wildcards.plate].images))
+
+
+def folder(wildcards):
+    """Where the paths of a plate's image table start: its image folder, or where images were made of stacks."""
+    return f"results/chunks/{wildcards.plate}" if STACKS else source_folder(wildcards)
+
+
+def reader_option(wildcards):
+    """Reader of a plate as a command-line option, where the plate table names one."""
+    name = PLATES[wildcards.plate].reader
+    return f"--reader {name}" if name else ""
 
 
 def platemap_file(wildcards):
@@ -43,6 +55,17 @@ def platemap_file(wildcards):
 def platemap_option(wildcards):
     """Plate map of a plate as a command-line option."""
     return " ".join(f"--map {shlex.quote(path)}" for path in platemap_file(wildcards))
+
+
+def compounds_file():
+    """Table of compounds, or no file."""
+    name = CONFIG.platemap.compounds
+    return [os.path.normpath(os.path.join(CONFIG.root, name))] if name else []
+
+
+def compounds_option():
+    """Table of compounds as a command-line option."""
+    return " ".join(f"--compounds {shlex.quote(path)}" for path in compounds_file())
 
 
 def weights_file(section):

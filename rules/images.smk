@@ -1,6 +1,6 @@
 rule images:
     output:
-        table="results/images/{plate}.parquet",
+        table="results/chunks/{plate}/planes.parquet" if STACKS else "results/images/{plate}.parquet",
         unplaced="results/chunks/{plate}/unplaced.parquet",
     log:
         "logs/images/{plate}.log",
@@ -12,14 +12,59 @@ rule images:
         runtime=60,
         gpu=0,
     params:
-        folder=folder,
+        folder=source_folder,
         layout=lambda wildcards: PLATES[wildcards.plate].layout,
+        reader=reader_option,
         channels=CONFIG.channels,
         settings=lambda wildcards: settings("images"),
     shell:
         "profiling images --plate {wildcards.plate} --folder {params.folder:q} --layout {params.layout}"
-        " --channels {params.channels} --settings {params.settings:q}"
+        " {params.reader} --channels {params.channels} --settings {params.settings:q}"
         " --out {output.table} --out-unplaced {output.unplaced} 2> {log}"
+
+
+if STACKS:
+
+    rule make_images:
+        input:
+            planes="results/chunks/{plate}/planes.parquet",
+        output:
+            table="results/chunks/{plate}/{chunk}/images.parquet",
+            folder=directory("results/chunks/{plate}/{chunk}/images"),
+        log:
+            "logs/make_images/{plate}/{chunk}.log",
+        benchmark:
+            "logs/make_images/{plate}/{chunk}.tsv"
+        threads: 1
+        resources:
+            mem_mb=memory(1000),
+            runtime=120,
+            gpu=0,
+        params:
+            folder=source_folder,
+            chunk=chunk_options,
+            settings=lambda wildcards: settings("images"),
+            focus_channel=CONFIG.images.focus_channel or CONFIG.channels[0],
+        shell:
+            "profiling make-images --planes {input.planes} --folder {params.folder:q} {params.chunk}"
+            " --settings {params.settings:q} --focus-channel {params.focus_channel} --threads {threads}"
+            " --out {output.table} --out-folder {output.folder} 2> {log}"
+
+    rule merge_images:
+        input:
+            chunk_pieces("images"),
+        output:
+            "results/images/{plate}.parquet",
+        log:
+            "logs/merge_images/{plate}.log",
+        benchmark:
+            "logs/merge_images/{plate}.tsv"
+        resources:
+            mem_mb=memory(1000),
+            runtime=60,
+            gpu=0,
+        shell:
+            "profiling merge --table images {output} {input} 2> {log}"
 
 
 rule quality:
@@ -109,3 +154,22 @@ rule merge_quality:
         gpu=0,
     shell:
         "profiling merge --table quality {output} {input} 2> {log}"
+
+
+rule usable:
+    input:
+        "results/quality/{plate}.parquet",
+    output:
+        "results/chunks/{plate}/usable.txt",
+    log:
+        "logs/usable/{plate}.log",
+    benchmark:
+        "logs/usable/{plate}.tsv"
+    resources:
+        mem_mb=memory(1000),
+        runtime=10,
+        gpu=0,
+    params:
+        max_failed=CONFIG.max_failed_images,
+    shell:
+        "profiling usable --quality {input} --max-failed {params.max_failed} --out {output} 2> {log}"

@@ -2,6 +2,7 @@ rule platemap:
     input:
         images="results/images/{plate}.parquet",
         platemap=platemap_file,
+        compounds=compounds_file(),
     output:
         "results/platemaps/{plate}.parquet",
     log:
@@ -17,10 +18,11 @@ rule platemap:
         layout=lambda wildcards: PLATES[wildcards.plate].layout,
         batch=lambda wildcards: PLATES[wildcards.plate].batch or wildcards.plate,
         map=platemap_option,
+        compounds=compounds_option(),
         settings=lambda wildcards: settings("platemap"),
     shell:
         "profiling platemap --plate {wildcards.plate} --batch {params.batch:q} --layout {params.layout}"
-        " --images {input.images} {params.map} --settings {params.settings:q} --out {output} 2> {log}"
+        " --images {input.images} {params.map} {params.compounds} --settings {params.settings:q} --out {output} 2> {log}"
 
 
 rule flags:

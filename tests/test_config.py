@@ -20,7 +20,7 @@ from profiling.config import (
 from profiling.settings import Section, pixels
 
 ROOT = Path(__file__).resolve().parents[1]
-RULE = re.compile(r"^rule (\w+):\n((?:[ ]{4}.*\n|\n)*)", re.MULTILINE)
+RULE = re.compile(r"^( *)rule (\w+):\n((?:\1[ ]{4}.*\n|\n)*)", re.MULTILINE)
 BASIC = {"plates": [{"plate": "P1", "images": "P1"}], "channels": ["DNA", "Actin"]}
 
 
@@ -35,7 +35,7 @@ def plate(**changes):
 def rules():
     """Name → text of every rule of the workflow."""
     texts = [path.read_text(encoding="utf-8") for path in sorted((ROOT / "rules").glob("*.smk"))]
-    return {name: body for text in texts for name, body in RULE.findall(text)}
+    return {name: body for text in texts for _, name, body in RULE.findall(text)}
 
 
 def rules_with(*needles):
@@ -212,8 +212,9 @@ def test_a_section_is_passed_to_exactly_the_rules_it_names(section):
 @pytest.mark.parametrize(
     ("key", "needles"),
     [
-        ("root", ["=folder,", "=platemap_file"]),
+        ("root", ["=folder,", "=source_folder", "=platemap_file"]),
         ("seed", ["CONFIG.seed"]),
+        ("max_failed_images", ["CONFIG.max_failed_images"]),
         ("channels", ["CONFIG.channels"]),
         ("chunks_per_plate", ["=chunk_options"]),
     ],
@@ -225,7 +226,8 @@ def test_a_top_level_key_is_used_by_exactly_the_rules_it_names(key, needles):
 def test_no_rule_passes_a_setting_past_its_section():
     """Only the configuration as a whole (for the report), and what changes resources but no result."""
     allowed = {"channels", "seed", "model_dump_json", "map.threads", "map.place_all"}
-    allowed |= {"segmentation.device", "embedding.device"}
+    allowed |= {"segmentation.device", "embedding.device", "max_failed_images"}
+    allowed |= {"images.makes_images", "images.focus_channel", "platemap.compounds"}  # their sections are passed too
     used = {match for text in rules().values() for match in re.findall(r"CONFIG\.([a-z_]+(?:\.[a-z_]+)?)", text)}
     assert used <= allowed
 

@@ -10,6 +10,7 @@ import tifffile
 from numpy.polynomial import legendre
 
 from profiling.files import whole_file
+from profiling.images.offset import stored_zero
 
 SHRUNK_SIDE = 64  # pixels; illumination is smooth, and thousands of shrunk fields fit in memory
 LOWER_SIDE = 0.25  # expectile of a field's pixels that follows its background rather than its cells
@@ -41,8 +42,9 @@ def fit_illumination(fields, dark="auto", minimum_fields=24, comfortable=250):
         Raw images. Fields of another shape than the majority are left out.
     dark : float or "auto"
         Camera offset in pixel values. Give it where it is known, usually about 100: images tell it badly.
-        "auto" estimates it from `comfortable` fields on and takes 0 below, which corrects too little, while
-        too large an offset would correct too much.
+        "auto" estimates it from `comfortable` fields on and takes the camera's zero below, which corrects too
+        little, while too large an offset would correct too much. That zero is 0, or where pixels are stored off
+        zero (:func:`profiling.images.offset.stored_zero`) -32768 or 32768.
     minimum_fields : int
         With fewer fields there is no correction. At least 8 are needed in any case.
     comfortable : int
@@ -54,17 +56,17 @@ def fit_illumination(fields, dark="auto", minimum_fields=24, comfortable=250):
         ``flat`` is scaled so that its 2nd percentile is 1 and clipped below at 1, as CellProfiler's
         CorrectIlluminationCalculate does; all ones without a correction, and (1, 1) if there is no field.
     """
-    shrunk, shape, skipped = _collect(fields)
+    shrunk, shape, skipped, zero = _collect(fields)
     notes = [f"{skipped} fields of another shape left out"] if skipped else []
     needed = max(minimum_fields, 2 * GROUPS)
     if len(shrunk) < needed:
         notes.insert(0, f"no correction: {len(shrunk)} fields, at least {needed} are needed")
-        known_dark = 0.0 if dark == "auto" else float(dark)
+        known_dark = float(zero if dark == "auto" else dark)
         return Flatfield(np.ones(shape, np.float32), known_dark, len(shrunk), "; ".join(notes))
     if len(shrunk) < comfortable:
         notes.insert(0, f"uncertain: {len(shrunk)} fields, about {comfortable} are comfortable")
     if dark == "auto":
-        dark = _estimate_dark(shrunk) if len(shrunk) >= comfortable else 0.0
+        dark = _estimate_dark(shrunk, zero) if len(shrunk) >= comfortable else zero
     signal = shrunk - np.float32(dark)
     typical = np.median(signal)
     if typical <= 0:
@@ -179,19 +181,22 @@ def read_flatfield(path):
 
 
 def _collect(fields):
-    """Shrink every field; the stack of the most frequent shape, that shape, and the number of others."""
+    """Shrink every field; the stack of the most frequent shape, that shape, the number of others, the stored zero."""
     by_shape = defaultdict(list)
+    zeros = set()
     for field in fields:
+        zeros.add(stored_zero(field))
         ratio = min(1, SHRUNK_SIDE / max(field.shape))
         size = [max(1, round(side * ratio)) for side in field.shape[::-1]]
         by_shape[field.shape].append(cv2.resize(field.astype(np.float32), size, interpolation=cv2.INTER_AREA))
     if not by_shape:
-        return np.empty((0, 1, 1), np.float32), (1, 1), 0
+        return np.empty((0, 1, 1), np.float32), (1, 1), 0, 0
     shape = max(by_shape, key=lambda shape: len(by_shape[shape]))
-    return np.stack(by_shape[shape]), shape, sum(map(len, by_shape.values())) - len(by_shape[shape])
+    others = sum(map(len, by_shape.values())) - len(by_shape[shape])
+    return np.stack(by_shape[shape]), shape, others, min(zeros)
 
 
-def _estimate_dark(shrunk):
+def _estimate_dark(shrunk, zero):
     """Camera offset from fields over which background and cells vary.
 
     The lower quartile of each pixel over all fields, and the distance from it to the mean, both follow
@@ -202,7 +207,7 @@ def _estimate_dark(shrunk):
     terms = _terms(*quartile.shape, degree=2)
     smooth = terms @ np.linalg.lstsq(terms, np.stack([spread.ravel(), quartile.ravel()], axis=1))[0]
     slope_and_dark = np.polyfit(smooth[:, 0], smooth[:, 1], 1)
-    return float(np.clip(slope_and_dark[1], 0, max(0, shrunk.min())))
+    return float(np.clip(slope_and_dark[1], zero, max(zero, shrunk.min())))
 
 
 def _fit_surface(log_signal):

@@ -5,6 +5,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from profiling.errors import ProfilingError
+from profiling.files import whole_file
 from profiling.images.fields import chunk_images, read_flatfields
 from profiling.images.flags import flag_images
 from profiling.images.illumination import (
@@ -41,6 +43,30 @@ def quality(images, folder, wells, settings, out, threads=1):
     done = list(track(map_ahead(work, rows.itertuples(), threads), len(rows), "images"))
     table = pd.DataFrame(done, columns=[*KEY, *(name for name, _, _ in quality_columns()), "Status", "Reason"])
     write_table(out, "quality", table, settings=settings.changed())
+
+
+def usable(quality, max_failed, out):
+    """Write how many images of a plate failed.
+
+    Raises
+    ------
+    ProfilingError
+        If their share is larger than `max_failed`.
+    """
+    table = read_table(quality, "quality", ["Metadata_Plate", "Status", "Reason"])
+    failed = table[table["Status"].ne("ok")]
+    said = f"{len(failed)} of {len(table)} images failed"
+    if len(failed) > max_failed * len(table):
+        reasons = failed["Reason"].value_counts()[:5]
+        examples = "".join(f"\n  {reason} ({count} images)" for reason, count in reasons.items())
+        raise ProfilingError(
+            f"plate {table['Metadata_Plate'].iloc[0]}: {said}, more than max_failed_images ({max_failed:g}) allows. "
+            "Repair them and run `profiling rescan`, exclude their wells or the plate in the plate table, or raise "
+            f"max_failed_images.{examples}"
+        )
+    with whole_file(out) as temporary:
+        temporary.write_text(f"{said}\n")
+    log.info("%s", said)
 
 
 def flag(quality, fields, nuclei_channel, settings, out):

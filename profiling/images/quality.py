@@ -9,6 +9,8 @@ import cv2
 import numpy as np
 import scipy.fft
 
+from profiling.images.offset import stored_zero
+
 # Spatial frequencies in cycles per pixel, chosen on fields of BBBC006 in and out of focus and on blurred ones
 # of BBBC013 and of the 2018 Data Science Bowl (benchmarks/focus.py).
 LOW_BAND, MID_BAND, NOISE_BAND = (0.01, 0.05), (0.08, 0.20), (0.40, 0.50)
@@ -65,7 +67,8 @@ def measure_quality(image, bit_depth):
     image : (H, W) ndarray of integers or finite floats, at least one pixel
     bit_depth : int
         Effective bit depth of the camera: 12 for a 12-bit camera in a 16-bit file. Stored values are compared
-        with ``2**bit_depth - 1`` as they are, so float images scaled to [0, 1] never count as saturated.
+        with ``2**bit_depth - 1`` as they are, so float images scaled to [0, 1] never count as saturated; where
+        they are stored off zero (:func:`profiling.images.offset.stored_zero`), with as much more or less.
 
     Returns
     -------
@@ -81,7 +84,7 @@ def measure_quality(image, bit_depth):
     return {
         "FocusScore": focus_score(image),
         "PowerLogLogSlope": power_log_log_slope(image),
-        "SaturatedFraction": float((values >= 2**bit_depth - 1).mean()),
+        "SaturatedFraction": float((values >= _largest(image, bit_depth)).mean()),
         "Minimum": float(values[0]),
         "Percentile_1": percentile_1,
         "Median": median,
@@ -94,6 +97,11 @@ def measure_quality(image, bit_depth):
         "Contrast": _contrast(percentile_999 - median, noise, image.dtype),
         "PixelHash": pixel_hash(image),
     }
+
+
+def _largest(image, bit_depth):
+    largest = stored_zero(image) + 2**bit_depth - 1
+    return min(largest, np.iinfo(image.dtype).max) if image.dtype in (np.int16, np.uint16) else largest
 
 
 def focus_score(image):

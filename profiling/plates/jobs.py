@@ -8,9 +8,9 @@ from profiling.settings import ROLES
 from profiling.tables import as_table, read_table, write_table
 
 
-def index(plate, folder, layout, channels, settings, read_header, out, out_unplaced):
+def index(plate, folder, layout, channels, settings, read_header, out, out_unplaced, reader=None):
     """Write the image table of a plate and the list of files that could not be placed."""
-    images, problems = index_plate(plate, folder, layout, channels, settings, read_header)
+    images, problems = index_plate(plate, folder, layout, channels, settings, read_header, reader)
     write_table(out, "images", images, settings=settings.changed())
     empty = {"Metadata_Well": None, "Metadata_Site": None, "Metadata_Time": None, "Metadata_Z": None}
     unplaced = problems.assign(**empty, Metadata_Channel=None, Stage="images", Cells=None)
@@ -22,10 +22,13 @@ def index(plate, folder, layout, channels, settings, read_header, out, out_unpla
         log.warning("%s", reason)
 
 
-def join(plate, batch, layout, images, path, settings, out):
-    """Write the platemaps table of a plate; wells that stand on one side only are named in the log."""
+def join(plate, batch, layout, images, path, settings, out, compounds=None):
+    """Write the platemaps table of a plate; wells that stand on one side only are named in the log.
+
+    `compounds` is the path of the table of compounds (`settings.compounds` below the root), if there is one.
+    """
     imaged = read_table(images, "images", ["Metadata_Well"])["Metadata_Well"]
-    platemap = read_platemap(path, plate, layout, settings) if path else None
+    platemap = read_platemap(path, plate, layout, settings, compounds) if path else None
     wells, problems = join_platemap(plate, batch, imaged, platemap, settings.keep)
     write_table(out, "platemaps", wells, settings=settings.changed())
     for problem in problems.itertuples():
@@ -37,6 +40,11 @@ def join(plate, batch, layout, images, path, settings, out):
             log.warning("plate %s: the role %r is in no test; give it a known one in platemap.roles", plate, role)
 
 
+def listed_images(results, plate, settings):
+    """The table of what lies in a plate's folder: of its images, or of its planes where `images.z` makes images."""
+    return results / (f"chunks/{plate}/planes.parquet" if settings.makes_images else f"images/{plate}.parquet")
+
+
 def rescan(results, plates, read_header):
     """Remove the image tables of plates whose folders changed since they were listed.
 
@@ -45,12 +53,12 @@ def rescan(results, plates, read_header):
     config = screen_config(results)
     for plate in [find_plate(config, name) for name in plates] or config.plates:
         name = plate.plate
-        path = results / "images" / f"{name}.parquet"
+        path = listed_images(results, name, config.images)
         if not path.exists():
             log.info("plate %s: not listed yet", name)
             continue
         folder = f"{config.root}/{plate.images}"
-        new, _ = index_plate(name, folder, plate.layout, config.channels, config.images, read_header)
+        new, _ = index_plate(name, folder, plate.layout, config.channels, config.images, read_header, plate.reader)
         new = as_table("images", new).to_pandas()
         old = read_table(path, "images")
         if new.equals(old):

@@ -1,158 +1,260 @@
 """Plate maps: what was in each well."""
 
 import re
-from pathlib import Path
 
 import pandas as pd
 
 from profiling.errors import ProfilingError
+from profiling.plates.platemaps.columns import key, recognise
+from profiling.plates.platemaps.compounds import join_compounds
+from profiling.plates.platemaps.layouts import plate_table
+from profiling.plates.platemaps.roles import assign_roles
+from profiling.plates.platemaps.units import MOLAR, comma_is_decimal, convert, known_unit, parse_dose, unit_of_name
 from profiling.plates.wells import normalise_well
+from profiling.progress import log
 
-NAMES = {
-    "well": ("well", "metadata_well", "well_position", "well_id", "wellid"),
-    "plate": ("plate", "metadata_plate", "plate_id", "barcode", "assay_plate_barcode"),
-    "compound": (
-        "compound",
-        "metadata_compound",
-        "compound_name",
-        "broad_sample",
-        "treatment",
-        "perturbation",
-    ),
-    "concentration": ("concentration", "metadata_concentration", "dose", "conc", "mmoles_per_liter"),
-    "unit": ("unit", "metadata_unit", "units", "dose_unit", "concentration_unit"),
-    "role": ("role", "metadata_role", "control_type", "pert_type", "type"),
-}
-"""Usual column names of plate maps, in lower case; the first that a file has is taken."""
-ROLE_NAMES = {
-    "negative_control": ("negative_control", "negcon", "negative", "neg", "dmso", "vehicle", "control"),
-    "positive_control": ("positive_control", "poscon", "positive", "pos"),
-    "treatment": ("treatment", "trt", "sample", "compound", "test", "test_compound"),
-    "empty": ("empty", "blank", "none"),
-}
+_NO_DOSE = {"", "na", "n/a", "nan", "none", "null", "nd", "n.d.", "-", "–", "—"}
+_SOLVENT = ("solvent", "vehicle", "diluent")
+_PLATE_WELL = re.compile(r"(.+?)[_:\s-]+([A-Za-z]{1,2}\d{1,3})")
+_DATE = re.compile(r"\d{4}-\d\d-\d\d|\d{1,2}-[A-Z][a-z]{2}(-\d\d(\d\d)?)?|[A-Z][a-z]{2}-\d{1,2}")
 
 
-def read_platemap(path, plate, layout, settings):
-    """Plate map of one plate, a row a well.
+def read_platemap(path, plate, layout, settings, compounds=None):
+    """Plate map of one plate, a row a well; what is odd but usable is a warning in the log.
+
+    Same parameters and errors as :func:`describe_platemap`, of which it is the first result.
+    """
+    wells, notes = describe_platemap(path, plate, layout, settings, compounds)
+    for note in notes:
+        log.warning("%s", note)
+    return wells
+
+
+def describe_platemap(path, plate, layout, settings, compounds=None):
+    """Plate map of one plate, and what is odd in it but usable.
 
     Parameters
     ----------
     path : str or Path
-        CSV, or TSV by its suffix; a file with a plate column may hold the maps of many plates.
+        Delimited text or .xlsx workbook, as :func:`profiling.plates.platemaps.sheets.read_sheets` reads it: a table
+        with one row a well, or grids. A file with a plate column may hold the maps of many plates; it is parsed once
+        a process.
     plate : str
         Rows of this plate are taken where the file has a plate column.
     layout : int
         Wells of the plate.
     settings : profiling.settings.PlateMap
-        Names of columns, roles, and further columns to keep.
+        Names of columns, roles, the unit, and further columns to keep.
+    compounds : str or Path, optional
+        Table of compounds to join: ``settings.compounds`` below the screen's root.
 
     Returns
     -------
-    pandas.DataFrame
-        ``Metadata_Well``, ``Metadata_Compound``, ``Metadata_Concentration``, ``Metadata_Unit``,
+    wells : pandas.DataFrame
+        ``Metadata_Well``, ``Metadata_Compound``, ``Metadata_Concentration`` (float64), ``Metadata_Unit``,
         ``Metadata_Role``, ``Metadata_Treatment`` and the columns kept, sorted by well.
+    notes : list of str
+        One sentence each: rows that repeat another, compounds that the table of compounds does not have.
 
     Raises
     ------
     ProfilingError
-        If the file has no well or compound column, lacks a column named in the settings, has no row of the
-        plate, a well twice, a well outside the plate or a dose that is no number; the message names the file,
-        the row and the remedy.
+        If the file is no plate map, has no well or compound column, lacks a column named in the settings, has no row
+        of the plate, a well twice, a well outside the plate, or doses that are no numbers or in several units; the
+        message names the file, the sheet, the row and the remedy.
     """
-    path = Path(path)
-    separator = "\t" if path.suffix in (".tsv", ".txt") else ","
-    try:
-        table = pd.read_csv(path, sep=separator, dtype="str", encoding="utf-8-sig", keep_default_na=False)
-    except (OSError, ValueError) as error:
-        raise ProfilingError(f"{path}: not a plate map in CSV or TSV ({error})") from None
-    table.index += 2  # the row in the file, for messages
-    columns = _columns(path, table, settings)
-    if "plate" in columns:
-        rows = table[table[columns["plate"]].str.strip().eq(plate)]
-        if rows.empty:
-            raise ProfilingError(
-                f"{path}: no row of plate {plate} (plates there: {', '.join(table[columns['plate']].unique()[:5])}); "
-                "correct the plate's name or its plate map"
+    named = settings.columns
+    table = plate_table(path, plate, settings.sheet, named)
+    where = table.where()
+    placed = {our: name for our, name in named.items() if our in ("well", "row", "column", "plate")}
+    columns = recognise(list(table.values.columns), placed, where, needed=("well",))
+    values, wells = _rows_of_plate(table, columns, plate, layout)
+    values, wells, notes = _once(table, values, wells)
+    if compounds is not None:
+        candidates = recognise(list(values.columns), {}, where, needed=()).get("compound", [])
+        if named.get("compound") in values.columns:
+            candidates = [named["compound"], *candidates]
+        values, unknown = join_compounds(values, candidates, compounds, where)
+        if unknown:
+            notes.append(
+                f"{where}: {len(unknown)} compounds of plate {plate} are not in {compounds}: {', '.join(unknown)}"
             )
-        table = rows
-    wells = [_well(path, row, text, layout) for row, text in table[columns["well"]].items()]
-    table = table.assign(Metadata_Well=wells)
-    twice = table[table["Metadata_Well"].duplicated(keep=False)]
-    if len(twice):
-        well = twice["Metadata_Well"].iloc[0]
-        lines = ", ".join(map(str, twice.index[twice["Metadata_Well"].eq(well)]))
-        raise ProfilingError(f"{path}: well {well} stands twice (rows {lines}); keep one row a well")
-    out = pd.DataFrame({"Metadata_Well": table["Metadata_Well"]})
-    out["Metadata_Compound"] = _text(table, columns.get("compound"))
-    out["Metadata_Concentration"] = _doses(path, table, columns.get("concentration"))
-    out["Metadata_Unit"] = _text(table, columns.get("unit"))
-    out["Metadata_Role"] = _roles(path, table, columns, out["Metadata_Compound"], settings)
+    columns = recognise(list(values.columns), named, where)
+    if absent := [column for column in settings.keep if column not in values.columns]:
+        raise ProfilingError(f"{where}: no column {absent[0]!r} (platemap.keep); it has {', '.join(values.columns)}")
+
+    out = pd.DataFrame({"Metadata_Well": wells})
+    out["Metadata_Compound"] = _compounds(table, values, columns["compound"][0])
+    roles = assign_roles(values, columns, out["Metadata_Compound"], settings, where)
+    controls = roles.eq("negative_control") & out["Metadata_Compound"].isna()
+    if solvent := next((name for name in values.columns if key(name) in _SOLVENT), None):
+        # JUMP and LINCS leave the compound of DMSO wells empty and name the solvent of every well.
+        out["Metadata_Compound"] = out["Metadata_Compound"].mask(controls, _text(values[solvent]))
+    doses, units = _doses(table, values, columns, settings)
+    tested = roles.isin(["treatment", "positive_control"]) & doses.gt(0)
+    notes += _check_units(table, columns, out["Metadata_Compound"][tested], doses[tested], units[tested])
+    out["Metadata_Concentration"], out["Metadata_Unit"], out["Metadata_Role"] = doses, units, roles
     out["Metadata_Treatment"] = treatment_names(out)
     for column in settings.keep:
-        out[kept_name(column)] = _text(table, column)
-    return out.sort_values("Metadata_Well", ignore_index=True)
+        out[kept_name(column)] = _text(values[column])
+    if table.grid:
+        # Grids show the whole plate: a well that is blank in all of them is not in the map, unless a rule names it.
+        out = out[values.drop(columns="well").ne("").any(axis=1) | roles.ne("empty")]
+    return out.sort_values("Metadata_Well", ignore_index=True), notes
 
 
-def _columns(path, table, settings):
-    lower = {column.strip().lower(): column for column in table.columns}
-    columns = {}
-    for name, usual in NAMES.items():
-        if named := settings.columns.get(name):
-            if named not in table.columns:
-                raise ProfilingError(f"{path}: no column {named!r} (platemap.columns.{name}); it has {_list(table)}")
-            columns[name] = named
-        elif found := next((lower[text] for text in usual if text in lower), None):
-            columns[name] = found
-    for name in ("well", "compound"):
-        if name not in columns:
-            raise ProfilingError(f"{path}: no {name} column among {_list(table)}; name it in platemap.columns.{name}")
-    if absent := [column for column in settings.keep if column not in table.columns]:
-        raise ProfilingError(f"{path}: no column {absent[0]!r} (platemap.keep); it has {_list(table)}")
-    return columns
+def _rows_of_plate(table, columns, plate, layout):
+    """Rows of the plate, and the well of each in canonical form."""
+    values = table.values
+    plates = None
+    if "well" in columns:
+        wells = values[columns["well"][0]]
+    elif "plate_well" in columns:
+        column = columns["plate_well"][0]
+        split = values[column].str.extract(_PLATE_WELL)
+        if len(wrong := split.index[split[1].isna()]):
+            text = values.loc[wrong[0], column]
+            raise ProfilingError(
+                f"{table.where(column, wrong[0])}: {column} {text!r} is not a plate and a well, as P1_A01"
+            )
+        plates, wells = split[0], split[1]
+    else:
+        row, column = (values[columns[our][0]].str.strip("\"' ") for our in ("row", "column"))
+        column = column.str.replace(r"\.0+$", "", regex=True)
+        letters = row.str.replace(r"\.0+$", "", regex=True).str.replace(r"^(\d+)$", r"r\1c", regex=True)
+        wells = letters + column
+    if "plate" in columns and values[columns["plate"][0]].ne("").any():
+        plates = values[columns["plate"][0]]
+    if plates is not None:
+        chosen = plates.str.strip("\"' ").eq(plate)
+        if not chosen.any():
+            raise ProfilingError(_no_plate(table.where(), plate, plates[plates.ne("")].unique()))
+        values, wells = values[chosen], wells[chosen]
+    names = {text: _well(table, columns, index, text, layout) for index, text in wells.drop_duplicates().items()}
+    return values, wells.map(names)
 
 
-def _list(table):
-    return ", ".join(table.columns)
+def _no_plate(where, plate, plates):
+    message = f"{where}: no row of plate {plate} (plates there: {', '.join(plates[:5])}"
+    message += ", …); " if len(plates) > 5 else "); "
+    if like := next((text for text in plates if _same_number(text, plate)), None):
+        return f"{message}a spreadsheet turned {plate} into {like}: format the column as text and write it again"
+    return f"{message}correct the plate's name or its plate map"
 
 
-def _text(table, column):
-    if column is None:
-        return pd.Series(None, index=table.index, dtype="str")
-    text = table[column].str.strip()
-    return text.where(text.ne("") & text.str.lower().ne("nan"))
-
-
-def _well(path, row, text, layout):
+def _same_number(one, other):
     try:
-        return normalise_well(text, layout)
+        return float(one) == float(other)
+    except ValueError:
+        return False
+
+
+def _well(table, columns, index, text, layout):
+    try:
+        return normalise_well(text.strip("\"' "), layout)
     except ValueError as error:
-        raise ProfilingError(f"{path}, row {row}: {error}") from None
+        column = next(columns[our][0] for our in ("well", "plate_well", "row") if our in columns)
+        if table.grid:
+            # The well's row in the file is that of any of its grids.
+            column = next(name for name in table.values.columns if table.rows.loc[index, name])
+        raise ProfilingError(f"{table.where(column, index)}: {error}") from None
 
 
-def _doses(path, table, column):
-    text = _text(table, column)
-    doses = pd.to_numeric(text, errors="coerce")
-    if len(wrong := table.index[doses.isna() & text.notna()]):
-        raise ProfilingError(f"{path}, row {wrong[0]}: {column} {text[wrong[0]]!r} is not a number; correct it")
-    return doses.astype("float64")
+def _once(table, values, wells):
+    """One row a well: rows that repeat another are left out and noted, rows that contradict are an error."""
+    first = values.columns[0]
+    if len(repeated := wells.index[values.assign(_=wells).duplicated()]):
+        note = f"{table.where()}: {table.rows_text(first, list(repeated))} repeat another row; one of each is used"
+        values, wells, notes = values.drop(index=repeated), wells.drop(index=repeated), [note]
+    else:
+        notes = []
+    twice = wells[wells.duplicated(keep=False)]
+    if len(twice):
+        well = twice.iloc[0]
+        rows = table.rows_text(first, list(twice.index[twice.eq(well)]))
+        raise ProfilingError(f"{table.where()}: well {well} stands twice ({rows}); keep one row a well")
+    return values, wells, notes
 
 
-def _roles(path, table, columns, compounds, settings):
-    """Role of each well: by the settings, by the role column, else `treatment` where there is a compound."""
-    known = {alias: role for role, aliases in ROLE_NAMES.items() for alias in aliases}
-    written = _text(table, columns.get("role"))
-    roles = []
-    for compound, role in zip(compounds, written, strict=True):
-        named = settings.roles.get(compound) or settings.roles.get(role)
-        if named:
-            roles.append(named)
-        elif isinstance(role, str):
-            roles.append(known.get(role.lower().replace(" ", "_").replace("-", "_"), role))
-        elif isinstance(compound, str):
-            roles.append("negative_control" if compound.lower() in ("dmso", "vehicle") else "treatment")
-        else:
-            roles.append("empty")
-    return pd.Series(roles, index=table.index, dtype="str")
+def _text(texts):
+    return texts.where(texts.ne("") & texts.str.lower().ne("nan"))
+
+
+def _compounds(table, values, column):
+    names = _text(values[column])
+    dates = names.index[names.str.fullmatch(_DATE).fillna(False).astype(bool)]
+    if len(dates):
+        raise ProfilingError(
+            f"{table.where(column, dates[0])}: {column} {names[dates[0]]!r} is a date, into which a spreadsheet turns "
+            "names such as MAR1; format the column as text and write the names again"
+        )
+    return names
+
+
+def _doses(table, values, columns, settings):
+    """Dose and unit of each well; molar ones in the unit asked for."""
+    target = settings.concentration_unit
+    unit_column = next(iter(columns.get("unit", ())), None)
+    units = _text(values[unit_column]) if unit_column else pd.Series(None, index=values.index, dtype="str")
+    units = units.map(lambda text: known_unit(text) or text, na_action="ignore").astype("str")
+    column = next(iter(columns.get("concentration", ())), None)
+    if column is None:
+        return pd.Series(float("nan"), index=values.index, dtype="float64"), units
+    texts = values[column]
+    # `columns: {unit: ""}` says that the unit in the name is wrong, as in maps that give the stock's concentration.
+    unit_of_header = None if settings.columns.get("unit") == "" else unit_of_name(column)[1]
+    comma = comma_is_decimal(set(texts))
+    parsed, doses, out = {}, [], []
+    for index, text, unit in zip(values.index, texts, units, strict=True):
+        if text not in parsed:
+            try:
+                parsed[text] = (float("nan"), None) if text.lower() in _NO_DOSE else parse_dose(text, comma)
+            except ValueError as error:
+                raise ProfilingError(f"{table.where(column, index)}: {column} {text!r} {error}; correct it") from None
+        dose, unit_of_cell = parsed[text]
+        unit = unit if isinstance(unit, str) else None
+        beside = unit or unit_of_header
+        if unit_of_cell and beside and unit_of_cell != beside:
+            raise ProfilingError(
+                f"{table.where(column, index)}: {column} {text!r} is in {unit_of_cell}, but its column is in {beside}; "
+                "keep one unit"
+            )
+        if dose == dose:  # not missing
+            unit = unit_of_cell or beside
+            dose, unit = convert(dose, unit, target)
+        doses.append(dose)
+        out.append(unit)
+    units = pd.Series(out, index=values.index, dtype="str")
+    doses = pd.Series(doses, index=values.index, dtype="float64")
+    if target and units.isna().all():
+        units = units.mask(doses.notna(), target)
+    return doses, units
+
+
+def _check_units(table, columns, compounds, doses, units):
+    """Raise where doses of one compound are not comparable; a note where compounds differ in their molar unit."""
+    if not len(doses):
+        return []
+    column = columns["concentration"][0]
+    where = table.where(column)
+    without = units.isna()
+    if without.any() and not without.all():
+        rows = table.rows_text(column, list(units.index[without]))
+        raise ProfilingError(
+            f"{where}: {column} has no unit in {rows}, but {units.dropna().iloc[0]} elsewhere; add the unit"
+        )
+    several = units.groupby(compounds).nunique().gt(1)
+    if several.any():
+        compound = several.index[several][0]
+        own = units[compounds.eq(compound)]
+        rows = table.rows_text(column, list(own.index))
+        remedy = "set platemap.concentration_unit to convert them" if own.isin(MOLAR).all() else "give them in one unit"
+        raise ProfilingError(f"{where}: {compound} has doses in {' and '.join(own.unique())} ({rows}); {remedy}")
+    molar = units[units.isin(MOLAR)].unique()
+    if len(molar) > 1:
+        note = f"{where}: doses of some compounds are in {molar[0]}, of others in {' and '.join(molar[1:])}; "
+        return [f"{note}platemap.concentration_unit converts them to one"]
+    return []
 
 
 def kept_name(column):

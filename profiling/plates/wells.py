@@ -30,8 +30,16 @@ def well_name(row, column):
     str
         ``A01`` … ``Z48``, then ``AA01`` … ``AF48``.
     """
-    letters = chr(64 + row) if row <= 26 else "A" + chr(64 + row - 26)
-    return f"{letters}{column:02d}"
+    return f"{row_letters(row)}{column:02d}"
+
+
+def row_letters(row):
+    """Letters of a row (``A`` … ``AF``) from its number, counted from 1, or from what already are letters."""
+    text = str(row)
+    if not text.isdecimal():
+        return text
+    number = int(text)
+    return chr(64 + number) if number <= 26 else "A" + chr(64 + number - 26)
 
 
 def parse_well(text):

@@ -48,6 +48,16 @@ def many_fields():
     return list(fields(250, vignette()))
 
 
+@pytest.mark.parametrize("count", [40, 250])
+def test_pixels_off_zero_are_corrected_as_the_others(count, many_fields):
+    plain = fit_illumination(many_fields[:count])
+    for zero, dtype in ((-(2**15), np.int16), (2**15, np.uint16)):
+        fitted = fit_illumination((field.astype(int) + zero).astype(dtype) for field in many_fields[:count])
+        assert fitted.dark == pytest.approx(plain.dark + zero, abs=0.1)
+        np.testing.assert_allclose(fitted.flat, plain.flat, rtol=1e-3)
+    assert plain.flat.max() > 1.05
+
+
 @pytest.mark.parametrize("count, power", [(24, 1), (48, 1), (48, 2), (250, 1)])
 def test_true_flat_field_is_recovered(count, power, many_fields):
     truth = vignette(power=power)

@@ -108,6 +108,16 @@ def test_values_of_a_known_image():
     assert measure_quality(image, bit_depth=16)["SaturatedFraction"] == 0
 
 
+def test_pixels_off_zero_saturate_where_the_others_do():
+    image = np.arange(1000, dtype=np.uint16).reshape(25, 40)
+    image[-1, -8:] = 4095
+    wide = np.where(image == 4095, 65535, image).astype(np.uint16)
+    for stored in (image + np.uint16(2**15), (image.astype(int) - 2**15).astype(np.int16)):
+        assert measure_quality(stored, bit_depth=12)["SaturatedFraction"] == 0.008
+    assert measure_quality((wide.astype(int) - 2**15).astype(np.int16), bit_depth=16)["SaturatedFraction"] == 0.008
+    assert measure_quality(np.full((9, 9), 65535, np.uint16), bit_depth=16)["SaturatedFraction"] == 1
+
+
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "float32"])
 def test_background_is_the_mode_in_sparse_and_crowded_fields(dtype):
     rng = np.random.default_rng(4)

@@ -77,6 +77,70 @@ def test_pages_and_a_page_that_is_not_there(tmp_path, compression):
     assert_refused(path, "no page 3", page=3)
 
 
+def test_thumbnails_pyramids_and_masks_are_no_pages(tmp_path):
+    path = tmp_path / "stack.tif"
+    with tifffile.TiffWriter(path) as writer:
+        writer.write(PIXELS[::8, ::8], subfiletype=1)
+        for page in range(2):
+            writer.write(PIXELS + page, subifds=1, contiguous=False)
+            writer.write(PIXELS[::2, ::2], subfiletype=1)
+            writer.write(PIXELS > 300, subfiletype=4)
+    assert read_header(path) == {"width": 130, "height": 90, "dtype": "uint16", "pages": 2}
+    np.testing.assert_array_equal(read_image(path, page=1), PIXELS + 1)
+    assert_refused(path, "no page 2 but 2", page=2)
+    tifffile.imwrite(path, PIXELS, subfiletype=1)
+    np.testing.assert_array_equal(read_image(path), PIXELS)
+
+
+@pytest.mark.parametrize("imagej", [True, False])
+def test_planes_behind_a_single_page(tmp_path, imagej):
+    path = tmp_path / "stack.tif"
+    stack = np.stack([PIXELS + plane for plane in range(5)])
+    with tifffile.TiffWriter(path, imagej=imagej) as writer:
+        writer.write(stack, truncate=True, photometric="minisblack")
+    with tifffile.TiffFile(path) as tiff:
+        assert len(tiff.pages) == 1
+    assert read_header(path)["pages"] == 5
+    for plane in (0, 4):
+        np.testing.assert_array_equal(read_image(path, page=plane), stack[plane])
+    assert_refused(path, "no page 5 but 5", page=5)
+    path.write_bytes(path.read_bytes()[:-1])
+    np.testing.assert_array_equal(read_image(path, page=3), stack[3])
+    assert_refused(path, "truncated", page=4)
+    assert_refused(path, "truncated", read_header)
+
+
+@pytest.mark.parametrize("compression", ["lzw", "packbits", "zlib", "jpeg2000"])
+def test_a_page_far_from_its_like_is_read_alone(tmp_path, monkeypatch, compression):
+    monkeypatch.setattr("profiling.images.tiff.SURPLUS", 0)
+    path = tmp_path / "stack.tif"
+    with tifffile.TiffWriter(path) as writer:
+        for page in range(8):
+            writer.write(PIXELS + page, contiguous=False, compression=compression, rowsperstrip=16)
+    for page in (0, 7):
+        np.testing.assert_array_equal(read_image(path, page=page), PIXELS + page)
+
+
+def test_samples_side_by_side_are_refused(tmp_path):
+    path = tmp_path / "field.tif"
+    for samples, planar in ((np.stack([PIXELS] * 2), "separate"), (np.stack([PIXELS] * 2, axis=-1), "contig")):
+        tifffile.imwrite(path, samples, photometric="minisblack", planarconfig=planar)
+        for read in (read_image, read_header):
+            assert_refused(path, "not a 2-D image", read)
+
+
+def test_stacks_cut_short_are_refused(tmp_path):
+    path = tmp_path / "stack.tif"
+    with tifffile.TiffWriter(path) as writer:
+        for page in range(5):
+            writer.write(PIXELS + page, contiguous=False)
+    whole = path.read_bytes()
+    for length in [len(whole) * tenth // 10 for tenth in range(10)] + [len(whole) - 1]:
+        path.write_bytes(whole[:length])
+        assert_refused(path, "stack.tif", read_header)
+        assert_refused(path, "stack.tif", page=4)
+
+
 @pytest.mark.parametrize("name", ["field.png", "field.jpg"])
 def test_png_and_jpeg(tmp_path, name):
     path = tmp_path / name
@@ -102,7 +166,7 @@ def test_files_that_are_no_images(tmp_path):
         assert_refused(tmp_path / "absent.tif", "no such file", read)
         assert_refused(tmp_path / "empty.tif", "empty", read)
         assert_refused(tmp_path / "text.tif", "not a TIFF", read)
-        assert_refused(tmp_path / "folder.tif", "cannot be opened", read)
+        assert_refused(tmp_path / "folder.tif", "folder.tif", read)
 
 
 def test_colour_volumes_and_infinite_pixels_are_refused(tmp_path):

@@ -88,6 +88,14 @@ def test_an_unreadable_image_is_a_row_with_a_reason(tmp_path):
     assert images.loc[images["Status"].eq("unreadable"), "Path"].tolist() == ["A02_s1_DNA.tif"]
 
 
+def test_a_plate_without_a_readable_image_is_a_table_all_the_same(tmp_path):
+    for name in names():
+        (folder_of(tmp_path, name) / name).write_text("the file is empty")
+    images, _ = index(tmp_path)
+    assert images["Status"].eq("unreadable").all()
+    assert as_table("images", images).num_rows == 12
+
+
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
@@ -139,7 +147,7 @@ def test_channel_tokens_rows_and_columns_by_number_time_and_z(tmp_path):
 
 @pytest.mark.parametrize("found", [(), ("picture 1.tif", "picture 2.tif")])
 def test_a_folder_where_nothing_fits_is_an_error_with_examples(tmp_path, found):
-    with pytest.raises(ProfilingError, match=r"plate 00123: no image in .* fits images\.pattern") as error:
+    with pytest.raises(ProfilingError, match=r"no reader knows these files \(\d, .*regular expression") as error:
         index(folder_of(tmp_path, *found))
     assert all(name in str(error.value) for name in found)
 
@@ -157,3 +165,22 @@ def test_the_time_of_listing_grows_with_the_number_of_images_not_its_square(tmp_
         return time.process_time() - start
 
     assert seconds(tmp_path / "large", 24) < 40 * seconds(tmp_path / "small", 2)
+
+
+def test_pages_that_are_channels(tmp_path):
+    names = {"1": "DNA", "2": "Actin"}
+    folder = folder_of(tmp_path, "A01_s1.tif", "A02_s1.tif", "A03_s1.tif")
+    (folder / "A02_s1.tif").write_text("the file ends early")
+
+    def two_pages(path):
+        return header(path) | {"pages": 2}
+
+    settings = Images(pattern=r"(?P<well>\w\d\d)_s(?P<site>\d)\.tif$", pages="channel", channel_names=names)
+    images, problems = index_plate("P", folder, 96, CHANNELS, settings, two_pages)
+    assert problems.empty
+    rows = images[["Metadata_Well", "Metadata_Channel", "Path", "Page", "Status"]].to_numpy().tolist()
+    assert rows == [
+        [well, channel, f"{well}_s1.tif", page, "unreadable" if well == "A02" else "ok"]
+        for well in ("A01", "A02", "A03")
+        for channel, page in (("Actin", 1), ("DNA", 0))
+    ]

@@ -16,16 +16,22 @@ AFTER_CELLS = {"scale", "reduce", "features", "failures"} | AFTER_FEATURES
 AFTER_LIMITS = {"embed", "merge_cells", "cell_flags"} | AFTER_CELLS
 AFTER_SEGMENTATION = {"merge_fields", "overlays", "flags"} | AFTER_LIMITS
 AFTER_ILLUMINATION = {"limits", "segment"} | AFTER_SEGMENTATION
-AFTER_IMAGES = {"quality", "merge_quality", "illumination", "platemap"} | AFTER_ILLUMINATION
+AFTER_IMAGES = {"quality", "merge_quality", "usable", "illumination", "platemap"} | AFTER_ILLUMINATION
 EDITS = {
     "images": ({"pattern": r"(?P<well>[A-Z]\d\d)_s(?P<site>\d+)_(?P<channel>\w+)\.tif$"}, {"images"} | AFTER_IMAGES),
-    "quality": ({"bit_depth": 14}, {"quality", "merge_quality", "flags"} | AFTER_CELLS),
+    "quality": ({"bit_depth": 14}, {"quality", "merge_quality", "usable", "flags"} | AFTER_CELLS),
     "illumination": ({"dark": 90}, {"illumination"} | AFTER_ILLUMINATION),
     "limits": ({"high": 99.5}, {"limits"} | AFTER_LIMITS),
     "segmentation": ({"nucleus_diameter": "16 um"}, {"segment"} | AFTER_SEGMENTATION),
     "overlays": ({"worst_sites": 2}, {"overlays"}),
     "embedding": ({"crop": "50 um"}, {"backbone"} | AFTER_LIMITS),
-    "platemap": ({"roles": {"nocodazole": "positive_control"}}, {"platemap"} | AFTER_CELLS),
+    "platemap": (
+        {
+            "concentration_unit": "nM",
+            "role_rules": [{"column": "compound", "matches": "^noco", "role": "positive_control"}],
+        },
+        {"platemap"} | AFTER_CELLS,
+    ),
     "flags": ({"focus_mads": 3}, {"flags", "cell_flags"} | AFTER_CELLS),
     "normalisation": ({"clip": 8}, {"scale", "reduce", "features", "failures"} | AFTER_FEATURES),
     "reduction": ({"components": 20}, {"reduce", "features", "failures"} | AFTER_FEATURES),
@@ -34,16 +40,17 @@ EDITS = {
     "wells": ({"minimum_cells": 5}, {"wells", "screen_wells"} | AFTER_WELLS),
     "statistics": ({"alpha": 0.1}, {"enrichment", "activity"}),
     "report": ({"cells_per_cluster": 4}, set()),
+    "max_failed_images": (0.2, {"usable"}),
     "seed": (7, {"clusters", "map", "phenotypes", "wells", "screen_wells", "enrichment", "activity", "treatments"}),
 }
 """Section → an edit of it and the rules that run for it; `configuration` and `report` always follow."""
 
 
 def test_every_key_has_an_entry():
-    assert set(EDITS) == (set(SECTIONS) | {"seed"})
+    assert set(EDITS) == (set(SECTIONS) | {"seed", "max_failed_images"})
     assert set(RULES) == set(Config.model_fields)
     for section, (_, rules) in EDITS.items():
-        assert set(RULES[section]) <= rules | {"report"}, section
+        assert set(RULES[section]) <= rules | {"report", "make_images"}, section
 
 
 @pytest.mark.parametrize("section", EDITS)
