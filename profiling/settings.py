@@ -76,11 +76,11 @@ class Section(BaseModel):
 READERS = (
     "auto",
     "harmony",
-    "imagexpress",
     "yokogawa",
     "ome_zarr",
     "load_data",
     "table",
+    "imagexpress",
     "pattern",
     "ome_tiff",
     "bioio",
@@ -143,8 +143,6 @@ class Images(Section):
     @model_validator(mode="after")
     def _check_pattern(self):
         if self.pattern is None:
-            if self.reader == "pattern":
-                raise ValueError("reader: pattern needs a pattern")
             return self
         expression = PATTERNS.get(self.pattern, self.pattern)
         try:

@@ -10,6 +10,7 @@ from profiling.plates.planes import IMAGE, select_planes
 from profiling.plates.readers import HEADER_THREADS, read_folder
 from profiling.plates.wells import normalise_well
 
+HEADER_BATCH = 64  # one task a file would take longer than many a header
 FIELD = ["Metadata_Well", "Metadata_Site", "Metadata_Time", "Metadata_Z"]
 
 
@@ -197,8 +198,10 @@ def read_headers(folder, paths, read_header):
         return header["width"], header["height"], header["dtype"], header.get("pages", 1), "ok", None
 
     files = paths.dropna().unique()
+    batches = [files[start : start + HEADER_BATCH] for start in range(0, len(files), HEADER_BATCH)]
     with ThreadPoolExecutor(HEADER_THREADS) as pool:
-        known = dict(zip(files, pool.map(read, files), strict=True))
+        rows = [row for batch in pool.map(lambda batch: list(map(read, batch)), batches) for row in batch]
+    known = dict(zip(files, rows, strict=True))
     missing = None, None, None, None, "missing", "no file of this field and channel"
     rows = [known[path] if isinstance(path, str) else missing for path in paths]
     return pd.DataFrame(rows, columns=["Width", "Height", "Dtype", "Pages", "Status", "Reason"])

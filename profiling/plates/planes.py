@@ -37,6 +37,9 @@ def select_planes(images, z=None, time="all"):
         if at_time.empty:
             raise ProfilingError(f"there is no time point {time} (images.time) but {_said(images['Metadata_Time'])}")
         images = at_time
+    if not images["Projection"].any() and images["Metadata_Z"].min() == images["Metadata_Z"].max():
+        images = images.drop(columns="Projection")
+        return images.assign(Metadata_Z=z) if isinstance(z, int) else images
     planes = images.loc[~images["Projection"]].groupby(IMAGE)["Metadata_Z"].transform("nunique")
     planes = planes.reindex(images.index, fill_value=0)
     has_stack = images.assign(planes=planes).groupby(IMAGE)["planes"].transform("max") > 1

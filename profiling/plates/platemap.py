@@ -299,7 +299,7 @@ def join_platemap(plate, batch, imaged_wells, platemap, keep=()):
         ``Metadata_Plate``, ``Metadata_Well``, ``Reason``, ``Remedy`` of each well that stands on one side only;
         none where the plate has no plate map.
     """
-    imaged = pd.DataFrame({"Metadata_Well": sorted(set(imaged_wells)), "Imaged": True})
+    imaged = pd.DataFrame({"Metadata_Well": pd.Series(sorted(set(imaged_wells)), dtype="str"), "Imaged": True})
     has_map = platemap is not None
     if not has_map:
         platemap = pd.DataFrame({"Metadata_Well": pd.Series(dtype="str")})

@@ -315,7 +315,7 @@ def test_what_is_missing_is_what_the_workflow_finds_missing(screen):
 
 
 def test_a_drawing_shows_every_well_in_its_place():
-    assert draw({"A01": "#", "B03": "5"}, 6) == ["        ", "   1 2 3", " A # . .", " B . . 5"]
+    assert draw({"A01": "#", "B03": "5"}, 6) == ["   1 2 3", " A # . .", " B . . 5"]
     large = draw({"AF48": "#"}, 1536)
     assert large[:2] == [
         "            111111111122222222223333333333444444444",

@@ -56,6 +56,7 @@ def test_plates_in_folders_of_folders_and_names_that_do_not_fit(tmp_path, capsys
     wells = plate_wells(96)[:24]
     make_plate(tmp_path / "run 1" / "Plate A" / "Images", wells, ["Hoechst 33342", "488 (long)"])
     make_plate(tmp_path / "run 2" / "Plate A", wells, ["Hoechst 33342", "488 (long)"], dtype=np.uint8)
+    make_plate(tmp_path / "run 2" / "labels" / "Plate A", wells, ["nuclei"])
     make_plate(tmp_path / "run 2" / "twice", ["A01"], ["DNA"])
     tifffile.imwrite(tmp_path / "run 2" / "twice" / "A1_s1_DNA.tif", np.zeros((8, 8)))
     config, status = init(tmp_path, tmp_path / "out")

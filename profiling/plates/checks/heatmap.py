@@ -56,13 +56,14 @@ def draw(letters, layout):
     Returns
     -------
     list of str
-        Lines of the same length: two of column numbers, then one a row of the plate.
+        Lines of the same length: the numbers of the columns, tens above ones, then one a row of the plate.
     """
     rows, columns = LAYOUTS[layout]
     gap = " " if layout <= SPACED else ""
     numbers = range(1, columns + 1)
     tens = gap.join(str(number // 10) if number >= 10 else " " for number in numbers)
-    lines = ["   " + tens, "   " + gap.join(str(number % 10) for number in numbers)]
+    lines = ["   " + tens] if columns >= 10 else []
+    lines += ["   " + gap.join(str(number % 10) for number in numbers)]
     for row in range(1, rows + 1):
         wells = gap.join(letters.get(well_name(row, column), ".") for column in numbers)
         lines.append(f"{row_letters(row):>2} {wells}")

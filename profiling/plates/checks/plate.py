@@ -9,7 +9,6 @@ from profiling.errors import ProfilingError
 from profiling.plates.checks import controls, headers, images
 from profiling.plates.checks.findings import Finding
 from profiling.plates.image_table import expected_fields, expected_planes, place, read_headers
-from profiling.plates.pages import expand_pages
 from profiling.plates.planes import FIELD, select_planes
 from profiling.plates.platemap import describe_platemap, join_platemap
 from profiling.plates.readers import COLUMNS, read_folder
@@ -75,19 +74,6 @@ def check_plate(plate, config, root, read_header, deep=False, inner=None):
     return PlateCheck(plate.plate, plate.layout, facts, findings, table[[*KEY[:1], *KEY[-1:], "Status"]], wells)
 
 
-def _page_counter(paths, folder, read_header, deep):
-    """Number of pages of a file, 0 (as usual) for files outside the sample."""
-    sample = set(paths if deep else paths.iloc[:: len(paths) // headers.SAMPLE + 1])
-
-    def count(path):
-        try:
-            return read_header(folder / path).get("pages", 1) if path in sample else 0
-        except ValueError:
-            return 0
-
-    return count
-
-
 def _kept(table, keep):
     """Rows of the table; the table itself where all are kept, since copies are most of the time of a check."""
     return table if keep.all() else table[keep]
@@ -102,9 +88,9 @@ def _check_images(plate, config, folder, read_header, deep, inner):
         raise ProfilingError(f"there is no image folder {str(folder)!r}; correct the plate table or `root`")
     settings = config.images
     # Names are given here and not by the reader, which would list channels that are left out on purpose as problems.
-    found, problems, reader = read_folder(folder, settings.model_copy(update={"channel_names": {}}), plate.reader)
-    if settings.pages and reader == "pattern":
-        found = expand_pages(found, settings.pages, _page_counter(found["Path"], folder, read_header, deep))
+    as_written = settings.model_copy(update={"channel_names": {}})
+    sample = None if deep else headers.SAMPLE
+    found, problems, reader = read_folder(folder, as_written, plate.reader, read_header, sample)
     said = images.unplaced_files(problems)
     found, unnamed = images.name_channels(found, settings.channel_names)
     said += unnamed

@@ -124,5 +124,6 @@ def odd_jobs(checks, config):
     minutes = 10 * images / chunks / IMAGES_PER_JOB
     if 1 / 3 <= chunks / proposed <= 4 or (chunks > proposed and minutes > 1):
         return []
-    what = f"chunks_per_plate is {config.chunks_per_plate}, which makes jobs of about {minutes:.1g} min on a CPU"
+    said = f"about {minutes:.0f} min" if minutes >= 1 else "less than a minute"
+    what = f"chunks_per_plate is {config.chunks_per_plate}, which makes jobs of {said} on a CPU"
     return [Finding("note", "", what, f"plate {largest.plate}", f"{proposed} would make them about ten minutes")]

@@ -15,6 +15,8 @@ from profiling.plates.wells import parse_well, well_name
 DEEPEST = 4  # folders below the one that is named
 PLAIN_NAMES = ("images", "image", "tif", "tiff", "tiffs", "data", "raw", "export")
 """Names of folders that say nothing about the plate; that of the folder above is taken."""
+OTHER_NAMES = ("truth", "labels", "masks", "results", "overlays")
+"""Names of folders that hold what was made of images, where a folder above holds several plates."""
 
 
 class FoundPlate(NamedTuple):
@@ -105,9 +107,10 @@ def _innermost(folder, reader, images):
 def _folders(folder):
     try:
         with os.scandir(folder) as entries:
-            return sorted(Path(entry.path) for entry in entries if entry.is_dir() and not entry.name.startswith("."))
+            names = sorted(entry.name for entry in entries if entry.is_dir())
     except OSError:
         return []
+    return [folder / name for name in names if not name.startswith(".") and name.lower() not in OTHER_NAMES]
 
 
 def _with_wells(images):

@@ -52,7 +52,7 @@ HEADER_THREADS = 16
 DEFAULTS = {"Metadata_Site": 1, "Metadata_Time": 0, "Metadata_Z": 0, "Page": 0, "Projection": False}
 
 
-def read_folder(folder, settings, reader=None, read_header=None):
+def read_folder(folder, settings, reader=None, read_header=None, sample=None):
     """Images of a plate's folder.
 
     Parameters
@@ -66,6 +66,8 @@ def read_folder(folder, settings, reader=None, read_header=None):
     read_header : callable, optional
         As :func:`profiling.images.read.read_header`, which is the default; it counts pages where `images.pages` says
         what they are.
+    sample : int, optional
+        Files whose pages are counted, the others being taken to have as many; all by default.
 
     Returns
     -------
@@ -88,13 +90,13 @@ def read_folder(folder, settings, reader=None, read_header=None):
     images, problems = _reader(name).read(folder, files, settings)
     images = images.assign(**{column: value for column, value in DEFAULTS.items() if column not in images})
     if name == "pattern" and settings.pages is not None:
-        images = expand_pages(images, settings.pages, _page_counts(folder, images, read_header).get)
+        images = expand_pages(images, settings.pages, _page_counts(folder, images, read_header, sample))
     images, unnamed = _name_channels(images.reindex(columns=list(COLUMNS)), settings.channel_names)
     return images, [*misnamed, *problems, *unnamed], name
 
 
 def detect(folder, files, settings):
-    """Name of the reader for a folder: the pattern where the settings have one, else the first that knows it.
+    """Name of the reader for a folder: of the pattern or list that the settings name, else the first that knows it.
 
     Raises
     ------
@@ -103,9 +105,17 @@ def detect(folder, files, settings):
     """
     if settings.pattern is not None:
         return "pattern"
-    for name in READERS[1:]:
+    asked = READERS[1:]
+    if settings.table is not None:
+        asked, files = ("load_data", "table"), [file for file in files if file.path == settings.table]
+    for name in asked:
         if _reader(name).detect(folder, files):
             return name
+    if settings.table is not None:
+        raise ProfilingError(
+            f"{folder / settings.table}: absent, or no list of images (images.table); it needs the columns well, "
+            "channel and path, or FileName_<channel> as CellProfiler's LoadData has them"
+        )
     shown = ", ".join(file.path for file in files[:3]) or "none"
     raise ProfilingError(
         f"{folder}: no reader knows these files ({len(files)}, the first: {shown}); write a regular expression for "
@@ -113,8 +123,8 @@ def detect(folder, files, settings):
     )
 
 
-def _page_counts(folder, images, read_header):
-    """Pages of each file; 0 where its header cannot be read."""
+def _page_counts(folder, images, read_header, sample):
+    """Function that gives the pages of a file; 0 where its header is not or cannot be read."""
     if read_header is None:
         from profiling.images.read import read_header
 
@@ -125,8 +135,10 @@ def _page_counts(folder, images, read_header):
             return 0
 
     paths = images["Path"].unique()
+    paths = paths if sample is None else paths[:: len(paths) // sample + 1]
     with ThreadPoolExecutor(HEADER_THREADS) as pool:
-        return dict(zip(paths, pool.map(count, paths), strict=True))
+        counts = dict(zip(paths, pool.map(count, paths), strict=True))
+    return lambda path: counts.get(path, 0)
 
 
 def _reader(name):
