@@ -29,12 +29,14 @@ rule listed:
     # What is there: image tables and plate maps, before any pixel is read.
     input:
         plate_tables("images", "platemaps"),
+        "results/config.json",
 
 
 rule embedded:
     # All work on pixels, and nothing that knows a plate map.
     input:
         plate_tables("quality", "fields", "overlays", "cells", "embeddings", "thumbnails"),
+        "results/config.json",
 
 
 onsuccess:

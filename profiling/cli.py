@@ -499,7 +499,7 @@ def rescan(args):
     """Look for new, changed and removed images of plates that were listed before.
 
     The workflow lists a plate's folder once. After images were added or restored, run this in the screen's working
-    directory: image tables that differ are removed, and the next start of the workflow lists those plates again.
+    directory: image tables that differ are written anew, and the next start of the workflow does what follows them.
     """
     from profiling.images.read import read_header
     from profiling.plates.jobs import rescan

@@ -4,6 +4,7 @@ import csv
 import difflib
 import json
 import os
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -203,12 +204,16 @@ def load_config(mapping, folder="."):
     """
     # YAML reads a section whose keys are all commented out as null.
     mapping = {key: {} if value is None and key in SECTIONS else value for key, value in (mapping or {}).items()}
+    places = None
     if isinstance(mapping.get("plates"), str):
-        mapping["plates"] = read_plates(Path(folder) / mapping["plates"])
+        path = Path(folder) / mapping["plates"]
+        header, rows = _read_rows(path)
+        mapping["plates"] = list(rows.values())
+        places = [f"{path}, line {line}" for line in (header, *rows)]
     try:
         config = Config.model_validate(mapping)
     except ValidationError as error:
-        raise ConfigError(explain(error, Config, mapping)) from None
+        raise ConfigError(explain(error, Config, mapping, places)) from None
     return _with_barcodes(config, Path(folder) / config.root) if config.platemap.barcodes else config
 
 
@@ -244,38 +249,133 @@ def find_plate(config, name):
     """The plate of this name; raises ConfigError where there is none."""
     known = {plate.plate: plate for plate in config.plates}
     if name not in known:
-        raise ConfigError(f"there is no plate {name!r} in this screen; it has {', '.join(known)}")
+        shown = ", ".join(list(known)[:5]) + (f" and {len(known) - 5} more" if len(known) > 5 else "")
+        raise ConfigError(f"there is no plate {name!r} in this screen; it has {len(known)}: {shown}")
     return known[name]
 
 
 def read_plates(path):
-    """Rows of a plate table (TSV, or CSV by its suffix), every value a string.
+    """Rows of a plate table, every value a string.
+
+    Parameters
+    ----------
+    path : str or Path
+        Text in UTF-8, UTF-16 or Windows-1252 with tabs, commas or semicolons between the cells, told from the header.
+        Empty lines and lines that begin with ``#`` are passed over. Paths keep the blanks around them.
+
+    Returns
+    -------
+    list of dict of str
 
     Raises
     ------
     ConfigError
-        If the file is absent or has no rows.
+        If the file is absent, is no such table or has no rows.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise ConfigError(f"plates: there is no file {str(path)!r}; write one row a plate there")
-    with path.open(newline="", encoding="utf-8-sig") as lines:
-        rows = list(csv.DictReader(lines, delimiter="," if path.suffix == ".csv" else "\t"))
-    rows = [{k: (v or "").strip() for k, v in row.items() if k} for row in rows]
+    return list(_read_rows(Path(path))[1].values())
+
+
+def _read_rows(path):
+    """Line of the header, and line → row; see :func:`read_plates`."""
+    lines = _table_lines(path)
+    if not lines:
+        raise ConfigError(f"plates: {str(path)!r} has no rows; write one row a plate there")
+    start = next(iter(lines))
+    header = lines.pop(start)
+    separator = max("\t,;", key=lambda one: _header_score(_cells(header, one, path, start, strict=False)))
+    columns = [name.strip() for name in _cells(header, separator, path, start)]
+    if missing := [name for name in ("plate", "images") if name not in columns]:
+        raise ConfigError(
+            f"{path}, line {start}: the header has no column {' and no column '.join(missing)}; it reads {header!r}. "
+            "Separate the columns with tabs (or commas or semicolons), not with blanks"
+        )
+    if twice := sorted({name for name in columns if name and columns.count(name) > 1}):
+        raise ConfigError(f"{path}, line {start}: the column {', '.join(twice)} is there twice; remove one")
+    rows, owners = {}, {}
+    for line, text in lines.items():
+        cells = _cells(text, separator, path, line)
+        if not any(cell.strip() for cell in cells):
+            continue
+        surplus = [cell for name, cell in zip(columns, cells, strict=False) if not name] + cells[len(columns) :]
+        if surplus := [cell.strip() for cell in surplus if cell.strip()]:
+            raise ConfigError(
+                f"{path}, line {line}: has more cells than the header has columns ({', '.join(surplus)[:50]!r}); "
+                "remove them, or put quotation marks around a cell that has the separator in it"
+            )
+        cells += [""] * (len(columns) - len(cells))
+        row = {name: _cell(name, cell) for name, cell in zip(columns, cells, strict=False) if name}
+        if row["plate"] in owners:
+            first = owners[row["plate"]]
+            raise ConfigError(
+                f"{path}, line {line}: plate {row['plate']!r} is in line {first}, too; rename or remove one"
+            )
+        if row["plate"]:
+            owners[row["plate"]] = line
+        rows[line] = row
     if not rows:
         raise ConfigError(f"plates: {str(path)!r} has no rows; write one row a plate there")
-    return rows
+    return start, rows
+
+
+def _table_lines(path):
+    """Number → text of the lines of a plate table that are neither empty nor a remark."""
+    from profiling.plates.platemaps.sheets import decode
+
+    if not path.is_file():
+        raise ConfigError(f"plates: there is no file {str(path)!r}; write one row a plate there")
+    remedy = "save the plate table as tab-separated text in UTF-8"
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror}); correct its permissions") from None
+    # Half of the bytes of a header in UTF-16 are zeros; it begins with a mark where other text has fewer.
+    if not data.startswith((b"\xff\xfe", b"\xfe\xff", b"PK\x03\x04")) and 0 < data.count(0) < len(data) / 4:
+        line = len(re.findall(rb"\r\n|\r|\n", data[: data.index(0)])) + 1
+        raise ConfigError(f"{path}, line {line}: has a NUL character; {remedy}")
+    try:
+        text = decode(data, path).removeprefix("\ufeff")
+    except ProfilingError:
+        raise ConfigError(f"{path}: is not text; {remedy}") from None
+    lines = enumerate(re.split(r"\r\n|\r|\n", text), start=1)
+    return {number: line for number, line in lines if line.strip() and not line.lstrip().startswith("#")}
+
+
+def _cells(text, separator, path, line, strict=True):
+    """Cells of one line, so that an opened quotation mark cannot swallow those that follow."""
+    try:
+        return next(csv.reader([text], delimiter=separator, strict=strict))
+    except csv.Error:
+        raise ConfigError(
+            f"{path}, line {line}: a cell is too long, or its quotation marks do not match; close or double them, and "
+            "have no line break in a cell"
+        ) from None
+
+
+def _header_score(cells):
+    return len({"plate", "images"} & {cell.strip() for cell in cells}), len(cells)
+
+
+def _cell(name, text):
+    """A cell without blanks around it; names of files and folders may have them."""
+    return text if name in ("images", "platemap") and text.strip() else text.strip()
 
 
 def check_files(config, folder="."):
-    """Raise ConfigError where an image folder or a plate map of the plate table is absent."""
+    """Raise ConfigError where a folder or file that the plates need is absent, or Snakemake cannot take its path."""
     root = Path(folder) / config.root
     absent = []
+    files = {f"plate {plate.plate}": plate.platemap for plate in config.plates if plate.exclude != ["all"]}
+    for owner, path in {"root": config.root, "platemap.compounds": config.platemap.compounds, **files}.items():
+        if path and set("{}") & set(path):
+            absent.append(f"{owner}: {path!r} has braces, which Snakemake takes for a wildcard; rename it, or link it")
     for plate in config.plates:
         if plate.exclude == ["all"]:
             continue
         if not (root / plate.images).is_dir():
-            absent.append(f"plate {plate.plate}: there is no image folder {str(root / plate.images)!r}")
+            absent.append(
+                f"plate {plate.plate}: there is no image folder {str(root / plate.images)!r} (`all` in its column "
+                "`exclude`, `exclude: all`, leaves the plate out)"
+            )
         if plate.platemap and not (root / plate.platemap).is_file():
             absent.append(f"plate {plate.plate}: there is no plate map {str(root / plate.platemap)!r}")
     if config.platemap.compounds and not (root / config.platemap.compounds).is_file():
@@ -285,11 +385,15 @@ def check_files(config, folder="."):
         raise ConfigError("\n".join(absent))
 
 
-def explain(error, model, mapping):
-    """Validation errors in words, one a line."""
+def explain(error, model, mapping, places=None):
+    """Validation errors in words, one a line; `places` are those of the plate table's header and rows in its file."""
     lines = []
     for problem in error.errors():
         path = ".".join(str(part) for part in problem["loc"])
+        if places and problem["loc"][:1] == ("plates",) and len(problem["loc"]) > 1:
+            # The column that is unknown is so in every row.
+            row = -1 if problem["type"] == "extra_forbidden" else problem["loc"][1]
+            path = ": ".join([places[row + 1], *(str(part) for part in problem["loc"][2:])])
         if problem["type"] == "extra_forbidden":
             parent = model
             for part in problem["loc"][:-1]:
@@ -302,7 +406,7 @@ def explain(error, model, mapping):
             message = problem["msg"].removeprefix("Value error, ")
             given = "" if isinstance(problem["input"], dict | BaseModel) else f" (given: {problem['input']!r})"
             lines.append(f"{path}: {message}{given}" if path else message)
-    return "\n".join(lines)
+    return "\n".join(dict.fromkeys(lines))
 
 
 def parse_settings(section, text):

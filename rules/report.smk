@@ -7,6 +7,7 @@ rule configuration:
         "results/config.json",
     log:
         "logs/configuration.log",
+    priority: 100
     params:
         config=lambda wildcards: CONFIG.model_dump_json(indent=2),
     shell:

@@ -13,6 +13,7 @@ from profiling.config import (
     Config,
     ConfigError,
     check_files,
+    find_plate,
     load_config,
     parse_settings,
     read_plates,
@@ -102,6 +103,81 @@ def test_a_plate_table_without_rows_is_an_error(tmp_path):
         read_plates(tmp_path / "plates.tsv")
 
 
+TABLE = "plate\timages\tlayout\nP1\tÄ\t96\n\t\t\n# a remark\nP2\tb\t384\n"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp1252", "utf-16", "utf-16-le"])
+@pytest.mark.parametrize("separator", ["\t", ",", ";"])
+@pytest.mark.parametrize("name", ["plates.tsv", "plates.CSV"])
+def test_however_the_plate_table_is_written_its_rows_are_the_same(tmp_path, encoding, separator, name):
+    (tmp_path / name).write_bytes(TABLE.replace("\t", separator).replace("\n", "\r\n").encode(encoding))
+    assert read_plates(tmp_path / name) == [
+        {"plate": "P1", "images": "Ä", "layout": "96"},
+        {"plate": "P2", "images": "b", "layout": "384"},
+    ]
+
+
+def test_cells_of_the_plate_table_keep_separators_in_quotation_marks_and_paths_their_blanks(tmp_path):
+    text = '"plate","images","platemap","exclude"\n P1 , a ,"m, ""1"" .csv","A1, B2"\n'
+    (tmp_path / "p.csv").write_text(text)
+    assert read_plates(tmp_path / "p.csv") == [
+        {"plate": "P1", "images": " a ", "platemap": 'm, "1" .csv', "exclude": "A1, B2"}
+    ]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("\t", "  ", "line 1: the header has no column plate and no column images; it reads 'plate  images .* tabs"),
+        ("images", "folder", "line 1: the header has no column images; it reads"),
+        ("layout", "images", "line 1: the column images is there twice"),
+        ("layout", "layuot", "^[^\n]*line 1: layuot: unknown key; did you mean 'layout'.$"),
+        ("384", "384\tmore", "line 5: has more cells than the header has columns .'more'"),
+        ("384", "97", "line 5: layout 97 is none of"),
+        ("384", "x", "line 5: layout: .*integer"),
+        ("P2", "", "line 5: plate: Field required"),
+        ("P2", "P1", "line 5: plate 'P1' is in line 2, too"),
+        ("P1", '"P1', "line 2: .*quotation marks do not match"),
+        ("P2", "P\0", "line 5: has a NUL character"),
+    ],
+)
+def test_a_mistake_in_the_plate_table_is_named_with_its_line(tmp_path, old, new, message):
+    (tmp_path / "plates.tsv").write_text(TABLE.replace(old, new))
+    with pytest.raises(ConfigError, match=message) as error:
+        load_config(BASIC | {"plates": "plates.tsv"}, tmp_path)
+    assert "plates.tsv, line" in str(error.value)
+
+
+@given(st.binary(max_size=60) | st.text(max_size=60).map(lambda text: (TABLE + text).encode("utf-8", "replace")))
+def test_no_plate_table_breaks_the_reader(tmp_path_factory, data):
+    path = tmp_path_factory.getbasetemp() / "any.tsv"
+    path.write_bytes(data)
+    try:
+        assert all(set(row) >= {"plate", "images"} for row in read_plates(path))
+    except ConfigError as error:
+        assert "any.tsv" in str(error)
+
+
+def test_paths_with_braces_are_refused(tmp_path):
+    (tmp_path / "{r}" / "P1").mkdir(parents=True)
+    for name in ("a{1}.csv", "c}.csv"):
+        (tmp_path / "{r}" / name).touch()
+    screen = config(**plate(platemap="a{1}.csv"), root="{r}", platemap={"compounds": "c}.csv"})
+    with pytest.raises(ConfigError) as error:
+        check_files(screen, tmp_path)
+    assert [line.split(" has ")[0] for line in str(error.value).splitlines()[:3]] == [
+        "root: '{r}'", "platemap.compounds: 'c}.csv'", "plate P1: 'a{1}.csv'",
+    ]  # fmt: skip
+    assert "rename it, or link it" in str(error.value)
+
+
+def test_of_many_plates_five_are_named():
+    screen = config(plates=[{"plate": f"P{number}", "images": "x"} for number in range(400)])
+    assert find_plate(screen, "P399").plate == "P399"
+    with pytest.raises(ConfigError, match="no plate 'X' in this screen; it has 400: P0, P1, P2, P3, P4 and 395 more$"):
+        find_plate(screen, "X")
+
+
 def test_absent_folders_and_plate_maps_are_all_named(tmp_path):
     (tmp_path / "P1").mkdir()
     plates = [
@@ -112,7 +188,7 @@ def test_absent_folders_and_plate_maps_are_all_named(tmp_path):
     with pytest.raises(ConfigError) as error:
         check_files(config(plates=plates), tmp_path)
     assert re.search("plate P1: there is no plate map .*map.csv", str(error.value))
-    assert re.search("plate P2: there is no image folder", str(error.value))
+    assert re.search("plate P2: there is no image folder .*`exclude: all`", str(error.value))
     assert "P3" not in str(error.value)
     (tmp_path / "P2").mkdir()
     (tmp_path / "map.csv").touch()

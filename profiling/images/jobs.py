@@ -56,7 +56,7 @@ def usable(quality, max_failed, out):
     table = read_table(quality, "quality", ["Metadata_Plate", "Status", "Reason"])
     failed = table[table["Status"].ne("ok")]
     said = f"{len(failed)} of {len(table)} images failed"
-    if len(failed) > max_failed * len(table):
+    if len(failed) / max(len(table), 1) > max_failed:
         reasons = failed["Reason"].value_counts()[:5]
         examples = "".join(f"\n  {reason} ({count} images)" for reason, count in reasons.items())
         raise ProfilingError(

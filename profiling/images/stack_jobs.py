@@ -97,7 +97,7 @@ def _make_field(rows, folder, z, focus_channel, out_folder):
 
 def _plane(folder, stack, number, focus_channel):
     """Number and pixels of a channel's plane; a channel with a single plane has that one."""
-    if number is None:
+    if number is None and len(stack) > 1:
         raise ImageError(f"no plane of {focus_channel}, which chooses the plane, can be read")
     rows = stack if len(stack) == 1 else stack[stack["Metadata_Z"].eq(number)]
     if rows.empty:

@@ -32,7 +32,8 @@ def maximum_projection(planes):
             continue
         if plane.shape != projection.shape or plane.dtype != projection.dtype:
             raise ValueError(
-                f"the planes of the stack differ: {projection.shape} {projection.dtype} and {plane.shape} {plane.dtype}"
+                f"the planes of the stack differ: {projection.shape} {projection.dtype} and {plane.shape} "
+                f"{plane.dtype}; export it again, or choose one plane (images.z)"
             )
         np.maximum(projection, plane, out=projection)
     return projection

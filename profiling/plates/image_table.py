@@ -64,6 +64,8 @@ def index_plate(plate, folder, layout, channels, settings, read_header, reader=N
             f"plate {plate}: no image in {folder} fits {said} and channels ({', '.join(channels)}); "
             f"correct them in the configuration{examples}"
         )
+    _refuse_repeats(plate, found)
+    uses = found["Path"].value_counts()
     try:
         found = select_planes(found, settings.z, settings.time)
     except ProfilingError as error:
@@ -74,11 +76,10 @@ def index_plate(plate, folder, layout, channels, settings, read_header, reader=N
     headers = read_headers(folder, table["Path"], read_header)
     pages = headers.pop("Pages").astype("float64")
     table = pd.concat([table, headers], axis=1)
-    used = table.groupby("Path")["Page"].transform("size")
     several = [
         (path, f"{count:.0f} pages, of which only the first is used", "say in images.pages what they are")
-        for path, count, rows in zip(table["Path"], pages, used, strict=True)
-        if count > 1 and rows == 1
+        for path, count in zip(table["Path"], pages, strict=True)
+        if count > 1 and uses[path] == 1
     ]
     problems = pd.concat([problems, pd.DataFrame(several, columns=problems.columns)], ignore_index=True)
     table.insert(0, "Metadata_Plate", plate)
@@ -139,6 +140,18 @@ def _refuse_twins(plate, found):
         raise ProfilingError(
             f"plate {plate}: {' and '.join(first['Path'])} are both well {well}, site {site}, channel {channel}; "
             "remove one, or write an images.pattern that tells them apart (site, time, z)"
+        )
+
+
+def _refuse_repeats(plate, found):
+    repeated = found[found.duplicated(["Path", "Page"], keep=False)].sort_values(["Path", "Page"])
+    if len(repeated):
+        (well, site, channel), (other_well, other_site, other_channel) = repeated.head(2)[
+            ["Metadata_Well", "Metadata_Site", "Metadata_Channel"]
+        ].to_numpy()
+        raise ProfilingError(
+            f"plate {plate}: {repeated['Path'].iloc[0]} stands for well {well}, site {site}, channel {channel} and for "
+            f"well {other_well}, site {other_site}, channel {other_channel}; correct the list of images"
         )
 
 

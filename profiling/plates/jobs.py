@@ -11,15 +11,20 @@ from profiling.tables import as_table, read_table, write_table
 def index(plate, folder, layout, channels, settings, read_header, out, out_unplaced, reader=None):
     """Write the image table of a plate and the list of files that could not be placed."""
     images, problems = index_plate(plate, folder, layout, channels, settings, read_header, reader)
-    write_table(out, "images", images, settings=settings.changed())
-    empty = {"Metadata_Well": None, "Metadata_Site": None, "Metadata_Time": None, "Metadata_Z": None}
-    unplaced = problems.assign(**empty, Metadata_Channel=None, Stage="images", Cells=None)
-    write_table(out_unplaced, "failures", unplaced)
+    write_listing(images, problems, settings, out, out_unplaced)
     counts = images["Status"].value_counts()
     log.info("plate %s: %d wells, %s", plate, images["Metadata_Well"].nunique(),
              ", ".join(f"{count} images {status}" for status, count in counts.items()))  # fmt: skip
     for reason in problems["Reason"]:
         log.warning("%s", reason)
+
+
+def write_listing(images, problems, settings, out, out_unplaced):
+    """Write what :func:`profiling.plates.image_table.index_plate` found."""
+    empty = {"Metadata_Well": None, "Metadata_Site": None, "Metadata_Time": None, "Metadata_Z": None}
+    unplaced = problems.assign(**empty, Metadata_Channel=None, Stage="images", Cells=None)
+    write_table(out_unplaced, "failures", unplaced)
+    write_table(out, "images", images, settings=settings.changed())
 
 
 def join(plate, batch, layout, images, path, settings, out, compounds=None):
@@ -46,9 +51,10 @@ def listed_images(results, plate, settings):
 
 
 def rescan(results, plates, read_header):
-    """Remove the image tables of plates whose folders changed since they were listed.
+    """Write the image tables of plates anew whose folders changed since they were listed.
 
-    The configuration is the one of the last start, which the workflow keeps beside its results.
+    The configuration is the one of the last start, which the workflow keeps beside its results. Tables are written in
+    place: Snakemake does not make an intermediate file again that was removed, but sees one that is newer.
     """
     config = screen_config(results)
     for plate in [find_plate(config, name) for name in plates] or config.plates:
@@ -58,13 +64,13 @@ def rescan(results, plates, read_header):
             log.info("plate %s: not listed yet", name)
             continue
         folder = f"{config.root}/{plate.images}"
-        new, _ = index_plate(name, folder, plate.layout, config.channels, config.images, read_header, plate.reader)
-        new = as_table("images", new).to_pandas()
+        listing = index_plate(name, folder, plate.layout, config.channels, config.images, read_header, plate.reader)
+        new = as_table("images", listing[0]).to_pandas()
         old = read_table(path, "images")
         if new.equals(old):
             log.info("plate %s: unchanged", name)
             continue
-        path.unlink()
+        write_listing(*listing, config.images, path, results / f"chunks/{name}/unplaced.parquet")
         same = len(new.merge(old, how="inner"))
         log.info(
             "plate %s: %d images changed; start the workflow to bring its results up to date",

@@ -11,7 +11,7 @@ IMAGE = [*FIELD, "Metadata_Channel"]
 def select_planes(images, z=None, time="all"):
     """Select planes and time points from the images that a reader found.
 
-    A channel that has but one image of a field, a plane or a projection, keeps it whatever `z` says: instruments
+    A channel that has but one image of most fields, a plane or a projection, keeps it whatever `z` says: instruments
     are often told to take a stack in one channel and a single plane in another.
 
     Parameters
@@ -38,17 +38,11 @@ def select_planes(images, z=None, time="all"):
             raise ProfilingError(f"there is no time point {time} (images.time) but {_said(images['Metadata_Time'])}")
         images = at_time
     if not images["Projection"].any() and images["Metadata_Z"].min() == images["Metadata_Z"].max():
-        images = images.drop(columns="Projection")
-        return images.assign(Metadata_Z=z) if isinstance(z, int) else images
-    planes = images.loc[~images["Projection"]].groupby(IMAGE)["Metadata_Z"].transform("nunique")
-    planes = planes.reindex(images.index, fill_value=0)
-    has_stack = images.assign(planes=planes).groupby(IMAGE)["planes"].transform("max") > 1
-    single, stacks = images[~has_stack], images[has_stack]
-    single = _one_each(single)
+        return _without_stacks(images, z)
+    in_stack = _in_stack(images)
+    single, stacks = _one_each(images[~in_stack]), images[in_stack]
     if stacks.empty:
-        if isinstance(z, int):
-            single = single.assign(Metadata_Z=z)
-        return single.drop(columns="Projection")
+        return _without_stacks(single, z)
     if z is None:
         raise ProfilingError(
             f"fields have stacks of planes ({_said(stacks.loc[~stacks['Projection'], 'Metadata_Z'])}); say in images.z "
@@ -72,6 +66,24 @@ def select_planes(images, z=None, time="all"):
         alone = single.merge(of_field[FIELD].drop_duplicates(), how="left", on=FIELD, indicator=True)
         single = pd.concat([spread, alone[alone.pop("_merge").eq("left_only")]])
     return pd.concat([chosen, single], ignore_index=True).drop(columns="Projection")
+
+
+def _in_stack(images):
+    """Which images are of a stack: of several planes, or what is left of one in a channel that mostly has stacks."""
+    planes = images["Metadata_Z"].where(~images["Projection"]).groupby([images[key] for key in IMAGE]).nunique()
+    usual = planes.groupby("Metadata_Channel").transform("median")
+    stacked = planes.gt(1) | usual.gt(1)
+    return images[IMAGE].merge(stacked.rename("stacked").reset_index(), how="left", on=IMAGE)["stacked"].to_numpy()
+
+
+def _without_stacks(images, z):
+    """Images of fields with a single plane; its number, where it has one, must be that of the settings."""
+    if isinstance(z, int):
+        numbers = images["Metadata_Z"]
+        if numbers.any() and not numbers.eq(z).any():
+            raise ProfilingError(f"there is no plane {z} (images.z) but {_said(numbers)}")
+        images = images.assign(Metadata_Z=z)
+    return images.drop(columns="Projection")
 
 
 def _one_each(images):

@@ -3,12 +3,14 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from benchmarks.focus import scores, separation
+from profiling.errors import ProfilingError
 from profiling.images import (
     focus_score,
     measure_quality,
@@ -18,6 +20,8 @@ from profiling.images import (
     quality_columns,
     read_image,
 )
+from profiling.images.jobs import usable
+from profiling.tables import write_table
 
 DATA = Path(os.environ.get("PROFILING_DATA", Path(__file__).resolve().parents[2].parent / "shared" / "data"))
 MAY_BE_NAN = {"FocusScore", "PowerLogLogSlope"}
@@ -169,3 +173,18 @@ def test_hash_tells_pixels_shape_and_type():
     variants = [image, other, image.reshape(4, 3), image.astype(np.uint16)]
     assert len({pixel_hash(variant) for variant in variants}) == 4
     assert pixel_hash(np.asfortranarray(image)) == pixel_hash(image)
+
+
+@pytest.mark.parametrize(("failed", "stops"), [(29, False), (30, True)])
+def test_a_plate_stops_above_the_share_of_failed_images_not_at_it(tmp_path, failed, stops):
+    columns = {name: None for name, _, _ in quality_columns()}
+    table = pd.DataFrame({"Metadata_Plate": "P", "Metadata_Well": "A01", "Metadata_Site": range(100), **columns})
+    table = table.assign(Metadata_Time=0, Metadata_Z=0, Metadata_Channel="DNA", Status="ok", Reason=None)
+    table.loc[: failed - 1, ["Status", "Reason"]] = ["missing", "no file of this field and channel"]
+    write_table(tmp_path / "quality.parquet", "quality", table.astype({"Reason": "str"}))
+    if stops:
+        with pytest.raises(ProfilingError, match=r"plate P: 30 of 100 images failed(.|\n)*no file of this field"):
+            usable(tmp_path / "quality.parquet", 0.29, tmp_path / "usable.txt")
+    else:
+        usable(tmp_path / "quality.parquet", 0.29, tmp_path / "usable.txt")
+        assert (tmp_path / "usable.txt").read_text() == "29 of 100 images failed\n"

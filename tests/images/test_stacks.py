@@ -84,6 +84,9 @@ def test_a_lost_channel_stays_missing_and_a_lost_reference_is_said(stack, tmp_pa
     assert images["Status"].to_dict()["A01", "Actin"] == "unreadable"
     assert "no plane of DNA, which chooses the plane" in images.loc[("A01", "Actin"), "Reason"]
     assert images["Status"].to_dict()["B02", "DNA"] == "ok"
+    stack.loc[stack["Metadata_Well"].eq("B02") & stack["Metadata_Channel"].eq("DNA"), "Status"] = "missing"
+    images, _ = made(stack, tmp_path, "focus")
+    assert images["Status"].to_dict()["B02", "Actin"] == "ok"
     assert images["Status"].to_dict()["A01", "DNA"] == "missing"
 
 

@@ -1,8 +1,11 @@
 import time
 
+import numpy as np
 import pytest
+import tifffile
 
 from profiling.errors import ProfilingError
+from profiling.images.read import read_header
 from profiling.plates.image_table import index_plate
 from profiling.settings import Images
 from profiling.tables import as_table
@@ -165,6 +168,22 @@ def test_the_time_of_listing_grows_with_the_number_of_images_not_its_square(tmp_
         return time.process_time() - start
 
     assert seconds(tmp_path / "large", 24) < 40 * seconds(tmp_path / "small", 2)
+
+
+def test_a_file_that_a_list_names_twice_is_an_error(tmp_path):
+    folder_of(tmp_path, "a.tif")
+    (tmp_path / "list.csv").write_text("well,site,channel,path\nA01,1,DNA,a.tif\nA01,2,DNA,a.tif\n")
+    with pytest.raises(ProfilingError, match="a.tif stands for well A01, site 1, channel DNA and for well A01, site 2"):
+        index(tmp_path)
+
+
+@pytest.mark.parametrize("z", [None, 1])
+def test_pages_are_said_to_be_unused_only_where_nothing_uses_them(tmp_path, z):
+    path = tmp_path / "A01_s1_DNA.tif"
+    tifffile.imwrite(path, np.zeros((3, 20, 20), np.uint16), imagej=True, metadata={"axes": "ZYX"})
+    settings = Images(reader="pattern" if z is None else "ome_tiff", z=z)
+    _, problems = index_plate("P", tmp_path, 96, ["DNA"], settings, read_header)
+    assert problems["Reason"].str.contains("only the first is used").any() == (z is None)
 
 
 def test_pages_that_are_channels(tmp_path):

@@ -1,4 +1,5 @@
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -137,6 +138,24 @@ def test_nothing_is_overwritten(tmp_path, capsys):
     assert "plates.tsv is there already" in capsys.readouterr().err
     assert (tmp_path / "plates.tsv").read_text() == "mine"
     assert not (tmp_path / "config.yaml").exists()
+
+
+def test_a_folder_that_cannot_be_written_is_an_error(tmp_path, capsys):
+    make_plate(tmp_path / "P1", ["A01"])
+    (tmp_path / "file").touch()
+    assert main(["init", str(tmp_path / "P1"), "--out", str(tmp_path / "file" / "x")]) == 1
+    assert re.search("config.yaml: cannot be written .* another folder with --out", capsys.readouterr().err)
+
+
+def test_odd_names_of_folders_are_read_as_they_were_written(tmp_path, capsys):
+    names = [" P1 ", 'P"2"', "#P3", "P\t4"]
+    for name in names:
+        make_plate(tmp_path / "data" / name, ["A01"])
+    config, status = init(tmp_path / "data", tmp_path / "out")
+    assert (sorted(plate.images for plate in config.plates), status) == (sorted(names), 0)
+    make_plate(tmp_path / "data" / "P\n5", ["A01"])
+    assert main(["init", str(tmp_path / "data"), "--out", str(tmp_path / "other")]) == 1
+    assert "has a line break in its name" in capsys.readouterr().err
 
 
 def test_a_folder_without_plates_is_an_error(tmp_path, capsys):

@@ -57,6 +57,21 @@ def test_without_stacks_every_setting_takes_what_there_is(z):
     assert chosen(select_planes(single, z)) == [("Actin", 4, "Actin4"), ("DNA", 4, "DNA4")]
 
 
+def test_what_is_left_of_a_stack_is_not_every_plane():
+    wells = [images(*STACK).assign(Metadata_Well=well) for well in ("A1", "A2")]
+    table = pd.concat([*wells, images(("DNA", 1)).assign(Metadata_Well="A3")], ignore_index=True)
+    assert select_planes(table, 3)["Metadata_Well"].tolist() == ["A1", "A2"]
+    of_third = select_planes(table, "all").query("Metadata_Well == 'A3'")
+    assert of_third["Metadata_Z"].tolist() == [1]
+
+
+def test_the_number_of_the_only_plane_must_be_the_one_that_is_asked_for():
+    assert select_planes(images(("DNA", 0)), 5)["Metadata_Z"].tolist() == [5]
+    assert select_planes(images(("DNA", 2)), 2)["Metadata_Z"].tolist() == [2]
+    with pytest.raises(ProfilingError, match=r"no plane 5 \(images.z\) but 2"):
+        select_planes(images(("DNA", 2)), 5)
+
+
 @pytest.mark.parametrize(("z", "said"), [(9, "no plane 9 .images.z. but 1, 2, 3"), ("projection", "no projections")])
 def test_a_plane_that_is_not_there(z, said):
     with pytest.raises(ProfilingError, match=said):

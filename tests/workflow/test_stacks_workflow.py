@@ -1,5 +1,9 @@
 """Stacks through the workflow: one image is made of each, and everything later sees no stack."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import tifffile
@@ -43,7 +47,7 @@ def config(**images):
 
 
 def test_the_sharpest_plane_is_segmented_and_a_corrupt_plate_stops_before(screen):
-    snakemake(screen, "results/fields/P.parquet")
+    snakemake(screen, "results/fields/P.parquet", "results/config.json")
     images = read_table(screen / "results" / "images" / "P.parquet", "images")
     assert images[["Planes", "Plane", "Metadata_Z"]].drop_duplicates().to_numpy().tolist() == [[3, SHARP, 0]]
     path = screen / "results" / "chunks" / "P" / images.loc[images["Metadata_Well"].eq("B02"), "Path"].iloc[0]
@@ -52,6 +56,12 @@ def test_the_sharpest_plane_is_segmented_and_a_corrupt_plate_stops_before(screen
     assert fields["Segmented"].all()
     assert fields["CellCount"].gt(5).all()
     assert planned(screen, "results/fields/P.parquet") == set()
+
+    rescan = [str(Path(sys.executable).with_name("profiling")), "rescan"]
+    assert b"unchanged" in subprocess.run(rescan, cwd=screen, capture_output=True, check=True).stderr
+    tifffile.imwrite(screen / "images" / "A01_s1_z2_DNA.tif", nuclei(7, SHARP)[:, ::-1], compression="zlib")
+    subprocess.run(rescan, cwd=screen, check=True)
+    assert planned(screen, "results/fields/P.parquet") >= {"make_images", "merge_images", "illumination", "segment"}
 
     for well in ("A01", "B02"):
         for channel in ("DNA", "Actin"):

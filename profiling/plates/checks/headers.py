@@ -48,9 +48,22 @@ def odd_headers(images):
         if len(counts.index.levels[0]) > 1:
             where = listed([f"{value} ({channel})" for value, channel in counts.index], 6)
             said.append(("warning", what, f"{where}; such as {_odd_one(read, values)}", remedy))
-    several = read[read["Pages"] > 1]
-    used = images.loc[images["Path"].isin(several["Path"]), "Path"].value_counts()
-    several = several[several["Path"].map(used).eq(1)]
+    return said
+
+
+def unused_pages(images, found):
+    """A warning where files have pages that nothing says the meaning of.
+
+    Parameters
+    ----------
+    images : pandas.DataFrame
+        Expected images with their headers.
+    found : pandas.DataFrame
+        All images of the reader, before planes were selected.
+    """
+    said = []
+    several = images[images["Opened"] & images["Pages"].gt(1)]
+    several = several[several["Path"].map(found["Path"].value_counts()).eq(1)]
     if len(several):
         what = f"files of {int(several['Pages'].max())} pages, of which only the first is used"
         where = f"such as {several['Path'].iloc[0]}"

@@ -180,7 +180,7 @@ def lost_images(images, channels, max_failed, whole_channels=(), deep=True):
     """
     lost = images[images["Status"].ne("ok")]
     said = []
-    if len(lost) > max_failed * len(images):
+    if len(lost) / max(len(images), 1) > max_failed:
         remedy = "find or copy them, exclude wells, or raise max_failed_images; else the plate stops"
         where = f"{len(lost):,} of {len(images):,}"
         said.append(("error", "more images are lost than max_failed_images allows", where, remedy))

@@ -118,7 +118,7 @@ def _check_images(plate, config, folder, read_header, deep, inner):
         what = f"no image of channel {channel} that was opened can be read"
         said.append(("error", what, f"{count}; {reason}", "copy the plate again, or export it in another format"))
         told.add(channel)
-    said += headers.odd_headers(table)
+    said += headers.odd_headers(table) + headers.unused_pages(table, found)
     said += headers.unfit_settings(table, config)
     said += images.lost_images(table, config.channels, config.max_failed_images, told, deep)
     said += images.few_fields(table, config.illumination)

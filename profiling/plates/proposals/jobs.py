@@ -21,7 +21,7 @@ def init(folder, out, read_header, pattern=None):
     Raises
     ------
     ProfilingError
-        If no plate is found, or a file would be overwritten.
+        If no plate is found, or a file would be overwritten or cannot be written.
     """
     out = Path(out)
     for name in ("config.yaml", "plates.tsv"):
@@ -31,8 +31,13 @@ def init(folder, out, read_header, pattern=None):
     plates, left_out = find_plates(folder, settings)
     proposal = propose(folder, plates, read_header)
     for name, text in (("config.yaml", config_text(proposal, pattern)), ("plates.tsv", plates_text(proposal.rows))):
-        with whole_file(out / name) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+        try:
+            with whole_file(out / name) as temporary:
+                temporary.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise ProfilingError(
+                f"{out / name}: cannot be written ({error.strerror}); name another folder with --out"
+            ) from None
     maps = proposal.barcodes or sum(bool(row["platemap"]) for row in proposal.rows) or "none found"
     print(f"{counted(len(proposal.rows), 'plate')} of {proposal.rows[0]['layout']} wells ({proposal.reader}): "
           f"{listed(row['plate'] for row in proposal.rows)}")  # fmt: skip

@@ -1,6 +1,7 @@
 """What to write into a first configuration."""
 
 import os
+import re
 from pathlib import Path
 from typing import NamedTuple
 
@@ -170,4 +171,7 @@ def _rows(folder, plates, reader, layout, shared):
 
 
 def _below(path, folder):
-    return os.path.relpath(path.resolve(), folder).replace(os.sep, "/")
+    below = os.path.relpath(path.resolve(), folder).replace(os.sep, "/")
+    if re.search(r"[\r\n\ud800-\udfff]", below):
+        raise ProfilingError(f"{below!r}: has a line break in its name, or bytes that are not UTF-8; rename it")
+    return below

@@ -35,8 +35,8 @@ _NO_IMAGES = (".npy", ".npz", ".mat")
 
 
 def detect(folder, files):
-    """Whether one CSV of the folder has a column ``FileName_…`` or ``URL_…``."""
-    return len(find_lists(folder, files, _is_list)) == 1
+    """Whether a CSV of the folder has a column ``FileName_…`` or ``URL_…``; of several, :func:`read` asks for one."""
+    return bool(find_lists(folder, files, _is_list))
 
 
 def read(folder, files, settings):

@@ -22,7 +22,8 @@ _ABSOLUTE = re.compile(r"/|[A-Za-z]:/")
 def locate(paths, folder, files, source, outside=False):
     """Find the files that a list names in the listing of the plate's folder.
 
-    Paths are taken as they are below the folder; else that beginning is replaced which makes the most of them names
+    Paths are taken as they are, below the folder or, where the file is there, elsewhere; else that beginning is
+    replaced which makes the most of them names
     of files that are there, so that ``D:\\data\\P1\\Images\\a.tif`` becomes ``Images/a.tif``. What begins alike is
     moved alike: a file that is absent has the path where it should be. Capital letters do not matter.
 
@@ -59,9 +60,15 @@ def locate(paths, folder, files, source, outside=False):
     lower = {file.path.lower(): file for file in files}
 
     found = {path: (path, *_facts(path)) for path in wanted if outside and _ABSOLUTE.match(path)}
-    moves = _moves([path for path in wanted if path not in found], lower, source)
+    own, elsewhere = _literal([path for path in wanted if path not in found], folder, files, source)
+    moves = _moves([path for path in wanted if path not in found and path not in elsewhere], lower, source)
+    found |= own
     for path in wanted:
         if path in found:
+            continue
+        if path in elsewhere:
+            if outside:
+                found[path] = (elsewhere[path], *_facts(elsewhere[path]))
             continue
         place = next((new + path[len(old) :] for old, new in moves if _begins(path, old)), None)
         if place is not None:
@@ -79,6 +86,47 @@ def locate(paths, folder, files, source, outside=False):
     _refuse_one_for_two(found, source)
     rows = [found[named[text]] for text in texts]
     return pd.DataFrame(rows, index=paths.index, columns=["Path", "FileSize", "Modified"]).astype({"Path": "str"})
+
+
+def _literal(paths, folder, files, source):
+    """What paths out of the folder stand for as they are written, seen from the list.
+
+    Returns
+    -------
+    own : dict
+        Path → its row of :func:`locate`, where it is a file of the listing after all (through a link, or by a detour).
+    elsewhere : dict
+        Path → absolute path, of files that lie elsewhere, and of absent ones beside them.
+    """
+    start = source.absolute().parent.as_posix()
+    places = {
+        path: posixpath.normpath(posixpath.join(start, path))
+        for path in paths
+        if _ABSOLUTE.match(path) or path.startswith("../")
+    }
+    # One look at a folder that is not there, not one for each of its files.
+    there = {head: os.path.isdir(head) for head in {posixpath.dirname(place) for place in places.values()}}
+    facts = {
+        path: identity
+        for path, place in places.items()
+        if there[posixpath.dirname(place)] and (identity := _identity(place))
+    }
+    if not facts:
+        return {}, {}
+    names = {_name(path) for path in facts}
+    listed = {_identity(folder / file.path): file for file in files if _name(file.path) in names}
+    own = {path: tuple(listed[identity]) for path, identity in facts.items() if identity in listed}
+    heads = {posixpath.dirname(places[path]) for path in facts if path not in own}
+    return own, {path: place for path, place in places.items() if path not in own and posixpath.dirname(place) in heads}
+
+
+def _identity(path):
+    """Device, inode and name of a file, the same through every link to its folder; None where it is absent."""
+    try:
+        facts = os.stat(path)
+    except (OSError, ValueError):
+        return None
+    return facts.st_dev, facts.st_ino, _name(str(path))
 
 
 def _clean(lines, folder, source):

@@ -14,7 +14,7 @@ from profiling.plates.readers import as_images
 SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".c01", ".dib")
 NUMBERS = {"site": 1, "time": 0, "z": 0}
 """Groups that count, with what they are where the pattern lacks them."""
-SAMPLE = 1000  # names that tell which ready pattern fits
+SAMPLE = 200  # names that tell which ready pattern fits
 BATCH = 512  # names matched before their groups become columns: few enough not to set off the garbage collector
 
 _ELAPSED = re.compile(r"(\d+)d(\d\d)h(\d\d)m")

@@ -33,8 +33,8 @@ taken. Positions and the size of a pixel are in um, pages are counted from 0."""
 
 
 def detect(folder, files):
-    """Whether one table of the folder has the columns that are needed."""
-    return len(find_lists(folder, files, _is_table)) == 1
+    """Whether a table of the folder has the columns that are needed; of several, :func:`read` asks for one."""
+    return bool(find_lists(folder, files, _is_table))
 
 
 def read(folder, files, settings):

@@ -156,6 +156,26 @@ def test_files_elsewhere_need_a_word(tmp_path):
     assert sorted(read(folder, outside=True)[0]["Path"]) == sorted(str(store / "Images" / name) for name in NAMES)
 
 
+@pytest.mark.parametrize("written", ["..", "absolute"])
+def test_a_file_of_another_folder_is_never_one_s_own_of_the_same_name(tmp_path, written):
+    other = plate(tmp_path / "P2", names=NAMES[:-1]) / "Images"
+    text = TABLE.replace("/home/p/00123/Images", "../P2/Images" if written == ".." else str(other))
+    folder = plate(tmp_path / "P1", text)
+    with pytest.raises(ProfilingError, match=r"line 2: .*A01_1_d.tif is not below .*\(6 such files\).*images.outside"):
+        read(folder)
+    images, _ = read(folder, outside=True)
+    assert sorted(images["Path"]) == sorted(str(other / name) for name in NAMES)
+    assert images["FileSize"].gt(0).sum() == len(NAMES) - 1
+
+
+def test_a_link_to_the_plate_is_the_plate(tmp_path):
+    folder = plate(tmp_path / "P1", TABLE.replace("/home/p/00123", str(tmp_path / "link")), NAMES[:-1])
+    (tmp_path / "link").symlink_to(folder)
+    images, _ = read(folder)
+    assert sorted(images["Path"]) == [f"Images/{name}" for name in sorted(NAMES)]
+    assert images["FileSize"].gt(0).sum() == len(NAMES) - 1
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -194,7 +214,9 @@ def test_which_list_is_read(tmp_path):
     plate(tmp_path, table="load_data_with_illum.csv")
     (tmp_path / "platemap.csv").write_text("well,compound\nA01,DMSO\n")
     files = list_files(tmp_path)
-    assert not load_data.detect(tmp_path, files)
+    assert load_data.detect(tmp_path, files)
+    with pytest.raises(ProfilingError, match="name one in images.table"):
+        read_folder(tmp_path, Images())
     with pytest.raises(ProfilingError, match=r"more than one .*\(load_data.csv, load_data_with_illum.csv\); name one"):
         load_data.read(tmp_path, files, Images())
     images, _ = load_data.read(tmp_path, files, Images(table="load_data_with_illum.csv"))

@@ -122,7 +122,7 @@ def test_what_cannot_be_read_is_named_with_its_line(tmp_path, change, message):
         table.read(tmp_path, list_files(tmp_path), Images(table="images.csv"))
 
 
-def test_only_one_table_is_detected_and_a_plate_map_is_none(tmp_path):
+def test_one_of_several_tables_must_be_named_and_a_plate_map_is_none(tmp_path):
     folder_of(tmp_path, TABLE[["well", "site"]], "platemap.csv")
     (tmp_path / "broken.parquet").write_bytes(b"PAR1 and nothing")
     (tmp_path / "broken.csv").write_bytes(b"\0\1\2")
@@ -130,7 +130,9 @@ def test_only_one_table_is_detected_and_a_plate_map_is_none(tmp_path):
     folder_of(tmp_path, TABLE, "images.parquet")
     assert table.detect(tmp_path, list_files(tmp_path))
     folder_of(tmp_path, TABLE, "images.csv")
-    assert not table.detect(tmp_path, list_files(tmp_path))
+    assert table.detect(tmp_path, list_files(tmp_path))
+    with pytest.raises(ProfilingError, match="name one in images.table"):
+        read_folder(tmp_path, Images())
     with pytest.raises(ProfilingError, match=r"more than one table of images \(images.csv, images.parquet\)"):
         table.read(tmp_path, list_files(tmp_path), Images())
 
