@@ -153,7 +153,7 @@ def test_odd_names_of_folders_are_read_as_they_were_written(tmp_path, capsys):
         make_plate(tmp_path / "data" / name, ["A01"])
     config, status = init(tmp_path / "data", tmp_path / "out")
     assert (sorted(plate.images for plate in config.plates), status) == (sorted(names), 0)
-    make_plate(tmp_path / "data" / "P\n5", ["A01"])
+    (tmp_path / "data" / "a\nmap.csv").write_text("well,compound\nA01,DMSO\n")
     assert main(["init", str(tmp_path / "data"), "--out", str(tmp_path / "other")]) == 1
     assert "has a line break in its name" in capsys.readouterr().err
 

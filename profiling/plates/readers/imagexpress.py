@@ -26,9 +26,12 @@ _GUID = r"[0-9A-F]{8}(?:-[0-9A-F]{4}){3}-[0-9A-F]{12}"
 _NAME = re.compile(
     rf"(?:(?P<prefix>.*?)_)?(?P<well>[A-Z]{{1,2}}\d\d)(?P<site>_s\d{{1,5}})?(?P<wave>_w\d{{1,2}})?(?P<thumb>_thumb)?"
     rf"(?P<guid>_?\[?{_GUID}\]?)?(?P<suffix>\.(?:tiff?|png|jpe?g))",
-    re.IGNORECASE,
+    re.IGNORECASE | re.DOTALL,
 )
-_FOLDER = re.compile(r"(?P<root>.*?)(?:(?:^|/)TimePoint_(?P<time>\d{1,6}))?(?:(?:^|/)ZStep_(?P<step>\d{1,6}))?", re.I)
+_FOLDER = re.compile(
+    r"(?P<root>.*?)(?:(?:^|/)TimePoint_(?P<time>\d{1,6}))?(?:(?:^|/)ZStep_(?P<step>\d{1,6}))?",
+    re.IGNORECASE | re.DOTALL,
+)
 _SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg")
 _FIELD = ["Well", "Site", "Time"]
 _OUTSIDE = -1

@@ -22,10 +22,10 @@ _ABSOLUTE = re.compile(r"/|[A-Za-z]:/")
 def locate(paths, folder, files, source, outside=False):
     """Find the files that a list names in the listing of the plate's folder.
 
-    Paths are taken as they are, below the folder or, where the file is there, elsewhere; else that beginning is
-    replaced which makes the most of them names
-    of files that are there, so that ``D:\\data\\P1\\Images\\a.tif`` becomes ``Images/a.tif``. What begins alike is
-    moved alike: a file that is absent has the path where it should be. Capital letters do not matter.
+    Paths are taken as they are, below the folder or, where the file is there, elsewhere. For others that beginning is
+    replaced which makes the most of them names of files that are there, so that ``D:\\data\\P1\\Images\\a.tif`` becomes
+    ``Images/a.tif``. What begins alike is moved alike: a file that is absent has the path where it should be. Capital
+    letters do not matter.
 
     Parameters
     ----------
