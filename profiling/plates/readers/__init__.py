@@ -64,8 +64,8 @@ def read_folder(folder, settings, reader=None, read_header=None, sample=None):
     reader : str, optional
         Of this plate, instead of the one in the settings.
     read_header : callable, optional
-        As :func:`profiling.images.read.read_header`, which is the default; it counts pages where `images.pages` says
-        what they are.
+        As :func:`profiling.images.read.read_header`; it counts pages and is needed where `images.pages` says what
+        they are.
     sample : int, optional
         Files whose pages are counted, the others being taken to have as many; all by default.
 
@@ -125,8 +125,6 @@ def detect(folder, files, settings):
 
 def _page_counts(folder, images, read_header, sample):
     """Function that gives the pages of a file; 0 where its header is not or cannot be read."""
-    if read_header is None:
-        from profiling.images.read import read_header
 
     def count(path):
         try:
