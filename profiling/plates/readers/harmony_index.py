@@ -1,4 +1,4 @@
-"""Streamed reading of the XML that Harmony and Columbus write: the index of a measurement, and the assay layout.
+"""Streamed reading of the index of a measurement, the XML that Harmony and Columbus write.
 
 The standard library's expat is driven element by element: an index has 37 elements an image, of which a dozen are
 wanted, and reaches hundreds of MB; `iterparse`, which makes a tree of them, takes half as long again. A document type
@@ -8,10 +8,7 @@ is refused, and with it every entity, of its own or from outside.
 from typing import NamedTuple
 from xml.parsers import expat
 
-import pandas as pd
-
 from profiling.errors import ProfilingError
-from profiling.plates.wells import normalise_well
 
 PLATE = ("Name", "PlateID", "PlateRows", "PlateColumns")
 IMAGE = (
@@ -137,66 +134,6 @@ def read_index(path, image_fields=IMAGE, channel_fields=()):
     _parse(path, parser)
     keep_image()
     return Index(plate, columns, channels)
-
-
-def read_assay_layout(path):
-    """Read the plate map that was written in Harmony (``Assaylayout/*.xml`` of an export).
-
-    ``AssayLayout`` has layers (``Name``, such as Compound or Concentration), and each of them wells (``Row``,
-    ``Col``, ``Value``; ``Value`` is empty where nothing was written). Of the one layout at hand all values are empty.
-
-    Parameters
-    ----------
-    path : Path
-
-    Returns
-    -------
-    pandas.DataFrame
-        One row a well that has a value in any layer, by its name (index ``Metadata_Well``); one column of text a
-        layer that has a value in any well.
-
-    Raises
-    ------
-    ProfilingError
-        If it is no such layout, is broken off, has a document type or a well that is on no plate.
-    """
-    layers, texts, parents = {}, [], []
-    layer, well = "", {}
-
-    def start(name, _):
-        nonlocal layer
-        local = name.rpartition(":")[2]
-        parents.append(local)
-        texts.clear()
-        if local == "Layer":
-            layer = ""
-        elif local == "Well":
-            well.clear()
-
-    def end(_):
-        nonlocal layer
-        closed, parent = parents.pop(), parents[-1] if parents else ""
-        if parent == "Layer" and closed == "Name":
-            layer = "".join(texts).strip()
-        elif parent == "Well":
-            well[closed] = "".join(texts).strip()
-        elif closed == "Well" and well.get("Value"):
-            layers.setdefault(layer, {})[_well(path, well)] = well["Value"]
-        texts.clear()
-
-    parser = _parser(path, "AssayLayout", "an assay layout of Harmony", start)
-    parser.EndElementHandler, parser.CharacterDataHandler = end, texts.append
-    _parse(path, parser)
-    return pd.DataFrame(layers, dtype="str").rename_axis("Metadata_Well").sort_index()
-
-
-def _well(path, well):
-    try:
-        return normalise_well(f"r{well.get('Row')}c{well.get('Col')}")
-    except ValueError:
-        raise ProfilingError(
-            f"{path}: the Row or Col of a well is missing or on no plate; save the layout again in Harmony"
-        ) from None
 
 
 def _parser(path, expected, what, start):

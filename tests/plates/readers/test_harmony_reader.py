@@ -17,7 +17,7 @@ from profiling.plates.image_table import index_plate
 from profiling.plates.listing import list_files
 from profiling.plates.readers import COLUMNS, harmony, read_folder
 from profiling.plates.readers.harmony_flatfield import Surface, flatfield, parse_profile, read_profiles
-from profiling.plates.readers.harmony_index import read_assay_layout, read_index
+from profiling.plates.readers.harmony_index import read_index
 from profiling.plates.wells import normalise_well
 from profiling.settings import Images
 
@@ -362,40 +362,3 @@ def test_no_profile_raises_another_error(text):
         assert isinstance(parse_profile(text).mean, float)
     except ProfilingError:
         pass
-
-
-def layout(*layers):
-    body = "".join(
-        f"<Layer>{tags(Name=name, ValueType='string')}{''.join(f'<Well>{well}</Well>' for well in wells)}</Layer>"
-        for name, wells in layers
-    )
-    return f'<AssayLayout xmlns="{HARMONY_5}"><PlateCols>24</PlateCols><PlateRows>16</PlateRows>{body}</AssayLayout>'
-
-
-def test_an_assay_layout_is_a_table_of_the_wells_that_have_a_value(tmp_path):
-    path = tmp_path / "layout.xml"
-    well = lambda row, column, value: tags(Row=row, Col=column, Value=value, Color=4294967295)  # noqa: E731
-    compounds = [well(1, 1, ""), well(2, 3, "taxol &amp; co"), well(16, 24, "DMSO")]
-    path.write_text(layout(("Compound", compounds), ("Dose", [well(2, 3, "0.3")]), ("Empty", [well(1, 1, "")])))
-    table = read_assay_layout(path)
-    assert table.index.tolist() == ["B03", "P24"]
-    assert table.fillna("").to_dict("list") == {"Compound": ["taxol & co", "DMSO"], "Dose": ["0.3", ""]}
-    path.write_text(layout(("Compound", [well(1, 1, "")])))
-    assert read_assay_layout(path).shape == (0, 0)
-    path.write_text(layout(("Compound", [well("x", 1, "DMSO")])))
-    with pytest.raises(ProfilingError, match="Row or Col of a well is missing or on no plate"):
-        read_assay_layout(path)
-    path.write_text(document(image()))
-    with pytest.raises(ProfilingError, match="is not an assay layout"):
-        read_assay_layout(path)
-
-
-@given(broken(layout(("Compound", [tags(Row=1, Col=2, Value="taxol"), tags(Row=32, Col=48, Value="DMSO")]))))
-def test_no_assay_layout_raises_another_error(content):
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "layout.xml"
-        path.write_bytes(content)
-        try:
-            assert len(read_assay_layout(path)) <= 8
-        except ProfilingError as error:
-            assert str(path) in str(error)
