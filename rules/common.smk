@@ -17,6 +17,7 @@ except ConfigError as error:
 PLATES = {plate.plate: plate for plate in CONFIG.plates if plate.exclude != ["all"]}
 NUCLEI_CHANNEL = CONFIG.segmentation.nuclei_channel or CONFIG.channels[0]
 CELLS_CHANNEL = CONFIG.segmentation.cells_channel
+FOCUS_CHANNEL = CONFIG.images.focus_channel or CONFIG.channels[0]
 STACKS = CONFIG.images.makes_images
 
 

@@ -44,7 +44,7 @@ if STACKS:
             folder=source_folder,
             chunk=chunk_options,
             settings=lambda wildcards: settings("images"),
-            focus_channel=CONFIG.images.focus_channel or CONFIG.channels[0],
+            focus_channel=FOCUS_CHANNEL,
         shell:
             "profiling make-images --planes {input.planes} --folder {params.folder:q} {params.chunk}"
             " --settings {params.settings:q} --focus-channel {params.focus_channel} --threads {threads}"

@@ -291,7 +291,7 @@ def test_a_section_is_passed_to_exactly_the_rules_it_names(section):
         ("root", ["=folder,", "=source_folder", "=platemap_file"]),
         ("seed", ["CONFIG.seed"]),
         ("max_failed_images", ["CONFIG.max_failed_images"]),
-        ("channels", ["CONFIG.channels"]),
+        ("channels", ["CONFIG.channels", "FOCUS_CHANNEL"]),
         ("chunks_per_plate", ["=chunk_options"]),
     ],
 )
