@@ -23,7 +23,7 @@ def export_network(backbone, pooling, channels, size, path):
     """
     import torch
 
-    from profiling.embeddings.engine import FeatureNetwork
+    from profiling.embeddings.network import FeatureNetwork
 
     example = torch.zeros(BATCH_SIZE, channels, size, size)
     with torch.no_grad():

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from profiling.embeddings.backbones import BackboneError, load_backbone
-from profiling.embeddings.engine import pool, run_layers
+from profiling.embeddings.network import pool, run_layers
 
 
 @pytest.fixture(scope="module")
