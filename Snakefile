@@ -21,7 +21,7 @@ rule all:
     default_target: True
     input:
         screen_tables(),
-        plate_tables("overlays", "thumbnails", "phenotypes"),
+        plate_tables(*OVERLAYS, "thumbnails", "phenotypes"),
         "results/report.html",
 
 
@@ -35,7 +35,7 @@ rule listed:
 rule embedded:
     # All work on pixels, and nothing that knows a plate map.
     input:
-        plate_tables("quality", "fields", "overlays", "cells", "embeddings", "thumbnails"),
+        plate_tables(*OVERLAYS, "quality", "fields", "cells", "embeddings", "thumbnails"),
         "results/config.json",
 
 

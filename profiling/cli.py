@@ -60,6 +60,10 @@ FOLDER = path("--folder", "image folder of the plate")
 FLATFIELDS = path("--flatfields", "folder of the plate's flat fields")
 OUT = path("--out", "file to write")
 WELLS = path("--wells", "wells table")
+DEVICE = (
+    option("--device", help="where the network runs", choices=["auto", "cuda", "mps", "cpu"]),
+    option("--batch-size", help="images a forward pass on a GPU", type=int),
+)
 CHUNK = (
     LAYOUT,
     option("--chunk", help="chunk of the plate, as 2/8", required=True),
@@ -80,6 +84,12 @@ def wells_of(args):
 
     chunk, _, chunks = args.chunk.partition("/")
     return chunk_wells(args.layout, int(chunk), int(chunks), args.exclude)
+
+
+def on_device(args):
+    """Settings of the embedding with the options of speed, which its rules pass beside them."""
+    given = {"device": args.device, "batch_size": args.batch_size}
+    return args.settings.model_copy(update={name: value for name, value in given.items() if value is not None})
 
 
 @command(
@@ -193,6 +203,18 @@ def segment(args):
 
 
 @command(
+    "units", IMAGES, *CHUNK, option("--unit", help="what is profiled", choices=["field", "tile"], required=True),
+    settings("tiles"), path("--out-cells", "units of the chunk, in the place of cells"),
+    path("--out-fields", "fields of the chunk"), path("--out-labels", "folder that stays empty"),
+)  # fmt: skip
+def units(args):
+    """List the fields or tiles of a chunk in the place of its cells. Reads no pixel."""
+    from profiling.cells.unit_jobs import units
+
+    units(args.images, wells_of(args), args.unit, args.settings, args.out_cells, args.out_fields, args.out_labels)
+
+
+@command(
     "overlays", IMAGES, FOLDER, FLATFIELDS, path("--fields", "fields table of the plate"),
     option("--labels", help="folders of the label images of the plate's chunks", nargs="+", type=Path, required=True),
     option("--channels", help="channel of the nuclei and, if any, that of the cell bodies", nargs="+", required=True),
@@ -222,6 +244,7 @@ def backbone(args):
     "embed", IMAGES, FOLDER, FLATFIELDS, path("--limits", "intensity limits of the plate"),
     path("--segmented", "cells of the chunk"), path("--labels", "label images of the chunk"),
     path("--backbone", "what `profiling backbone` recorded"), *CHUNK, CHANNELS, settings("embedding"), THREADS,
+    *DEVICE, option("--precision", help="what `profiling precision` recorded, where the choice is its", type=Path),
     path("--out-embeddings", "embeddings of the chunk"), path("--out-cells", "cell table of the chunk"),
     path("--out-thumbnails", "thumbnails of the chunk"),
 )  # fmt: skip
@@ -231,8 +254,24 @@ def embed(args):
 
     embed(
         args.images, args.folder, args.flatfields, args.limits, args.segmented, args.labels, args.backbone,
-        wells_of(args), args.channels, args.settings, args.out_embeddings, args.out_cells, args.out_thumbnails,
-        args.threads,
+        wells_of(args), args.channels, on_device(args), args.out_embeddings, args.out_cells, args.out_thumbnails,
+        args.precision, args.threads,
+    )  # fmt: skip
+
+
+@command(
+    "precision", IMAGES, FOLDER, FLATFIELDS, path("--limits", "intensity limits of the plate"),
+    option("--segmented", help="cells of the plate's chunks", nargs="+", type=Path, required=True),
+    option("--labels", help="label images of the chunks, in their order", nargs="+", type=Path, required=True),
+    path("--backbone", "what `profiling backbone` recorded"), CHANNELS, settings("embedding"), THREADS, *DEVICE, OUT,
+)  # fmt: skip
+def precision(args):
+    """Decide whether bf16 is as good as fp32 on a sample of the plate's own cells."""
+    from profiling.embeddings.precision_jobs import choose_precision
+
+    choose_precision(
+        args.images, args.folder, args.flatfields, args.limits, args.segmented, args.labels, args.backbone,
+        args.channels, on_device(args), args.out, args.threads,
     )  # fmt: skip
 
 
@@ -451,6 +490,36 @@ def train_segmenter(args):
 
 
 @command(
+    "adapt-backbone", option("results", help="results folder, in the working directory of its screen", type=Path),
+    path("--out", "weights to write (.safetensors); the report is written beside them"),
+    option("--plates", help="only cells of these plates", nargs="+"),
+    option("--hold-out", help="plates to judge on and not to learn from; left out: every third", nargs="+"),
+    option("--cells", help="cells to learn from at most", type=int),
+    option("--judged", help="held-out cells to judge on at most", type=int),
+    option("--steps", help="batches", type=int),
+    option("--batch-size", help="images a batch", type=int),
+    option("--learning-rate", help="highest learning rate", type=float),
+    option("--labels", help="learn weak labels besides: treatments as the plate maps name them", choices=["treatment"]),
+    SEED, option("--device", help="where to train", choices=["auto", "cuda", "mps", "cpu"], default="auto"), THREADS,
+)  # fmt: skip
+def adapt_backbone(args):
+    """Adapt the backbone of a screen that has run to its own cells, without labels, and say what that gained.
+
+    Learns features that do not depend on a cell's orientation from the network as it is. Some plates are not learned
+    from but judge the result. A run that stopped goes on when the command is given again. Writes weights that
+    `embedding.weights` takes, and a report beside them; nothing uses them unless the configuration says so.
+    """
+    from profiling.embeddings.adapt.jobs import adapt_backbone
+    from profiling.embeddings.adapt.settings import adaptation
+
+    names = ("plates", "hold_out", "cells", "judged", "steps", "batch_size", "learning_rate", "labels", "seed")
+    given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+    settings = adaptation(**given)
+    adapt_backbone(args.results, args.out, settings, args.device, args.threads)
+    print(args.out.with_suffix(".md").read_text())
+
+
+@command(
     "init", option("folder", help="folder of a plate, or of plates", type=Path),
     option("--out", help="the screen's folder, for config.yaml and plates.tsv", type=Path, default=Path()),
     option("--pattern", help="regular expression of the file names, where no reader knows them"),
@@ -524,6 +593,73 @@ def draw(args):
     draw(args.results, args.plate, args.wells, args.sites, args.side, args.out)
 
 
+RESULTS = option("results", help="results folder", type=Path, nargs="?", default=Path("results"))
+
+
+@command(
+    "status", RESULTS, option("--all", help="list every plate", action="store_true"),
+    option("--json", help="print tables and figures as JSON", action="store_true"),
+)  # fmt: skip
+def status(args):
+    """Say how far a screen is: jobs done, running and failed by stage and plate, cells, pace and time left.
+
+    Reads files alone (the results, Snakemake's log and marks beside them), so that it can be asked at any time and
+    from any machine that sees the folder.
+    """
+    from profiling.results.status import read_status, status_json, status_lines
+
+    found = read_status(args.results)
+    print(status_json(found) if args.json else "\n".join(status_lines(found, args.all)))
+
+
+@command(
+    "verify", RESULTS,
+    option("--quick", help="read names and footers of tables alone", action="store_true"),
+    option("--json", help="print what is wrong as JSON", action="store_true"),
+)  # fmt: skip
+def verify(args):
+    """Check that results are whole and sound: schemas, keys, counts between stages, settings, hashes, stray files.
+
+    Ends with status 1 where something is wrong, and says for each file what it is and what to do.
+    """
+    from profiling.results.findings import finding_lines, findings_json
+    from profiling.results.verify import verify
+
+    findings = verify(args.results, args.quick)
+    if args.json:
+        print(findings_json(findings))
+    else:
+        print("\n".join([*finding_lines(findings), f"{len(findings)} findings in {args.results}"]))
+    return 1 if findings else 0
+
+
+@command(
+    "diff", option("first", help="a results folder", type=Path), option("second", help="another", type=Path),
+)  # fmt: skip
+def diff(args):
+    """Say in words how two results folders differ: configuration, code, weights, plates, rows and numbers.
+
+    Clusters that are the same by other numbers are told so. Ends with status 1 where the folders differ.
+    """
+    from profiling.results.diff import compare_results, diff_lines
+
+    found = compare_results(args.first, args.second)
+    print("\n".join(diff_lines(found)))
+    return 0 if found["equal"] else 1
+
+
+@command(
+    "provenance", RESULTS, option("--logs", help="folder of logs and benchmarks", type=Path, default=Path("logs")),
+    option("--out", help="file to write; left out: provenance.json in the results", type=Path),
+    option("--no-hashes", help="do not read the files to hash them", action="store_true"),
+)  # fmt: skip
+def provenance(args):
+    """Write how results were made: versions, commit, command, machine, durations, weights, a hash of every table."""
+    from profiling.results.provenance import write_provenance
+
+    write_provenance(args.results, args.logs, args.out, not args.no_hashes)
+
+
 @command("docs", option("--check", help="fail where a file is out of date", action="store_true"))
 def docs(args):
     """Write docs/tables.md, config/README.md and config/schema.json from the schemas and settings."""
@@ -537,8 +673,8 @@ def parser():
     main_parser = argparse.ArgumentParser(
         prog="profiling",
         description="Image-based phenotypic profiling: from plate images to phenotypes in Parquet tables. "
-        "The workflow (snakemake --cores all) runs these commands; people run init, check, rescan, draw, summary, "
-        "simulate, docs.",
+        "The workflow (snakemake --cores all) runs these commands; people run init, check, status, verify, diff, "
+        "provenance, rescan, draw, summary, simulate, docs.",
     )
     main_parser.add_argument("--version", action="store_true", help="print the version and exit")
     commands = main_parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")

@@ -6,7 +6,7 @@ import json
 import os
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
@@ -20,6 +20,7 @@ SECTIONS = {
     "illumination": s.Illumination,
     "limits": s.Limits,
     "segmentation": s.Segmentation,
+    "tiles": s.Tiles,
     "overlays": s.Overlays,
     "embedding": s.Embedding,
     "platemap": s.PlateMap,
@@ -38,13 +39,15 @@ RULES = {
     "plates": (),
     "channels": ("images", "make_images", "illumination", "limits", "segment", "embed"),
     "max_failed_images": ("usable",),
-    "chunks_per_plate": ("make_images", "quality", "segment", "embed"),
+    "chunks_per_plate": ("make_images", "quality", "segment", "units", "embed"),
+    "unit": ("segment", "units", "backbone"),
     "seed": ("clusters", "map", "phenotypes", "enrichment", "activity"),
     "images": ("images", "make_images"),
     "quality": ("quality",),
     "illumination": ("illumination",),
     "limits": ("limits",),
     "segmentation": ("segment",),
+    "tiles": ("units",),
     "overlays": ("overlays",),
     "embedding": ("backbone", "embed"),
     "platemap": ("platemap",),
@@ -58,6 +61,9 @@ RULES = {
     "report": ("report",),
 }
 """Top-level key → the rules that its edit starts (what follows them runs too)."""
+
+WHOLE_IMAGES = {"embedding": {"input_size": 224}, "wells": {"minimum_cells": 1}}
+"""Defaults of screens whose unit is a field or tile: it shows many cells, and a well has few of it."""
 
 
 class ConfigError(ProfilingError):
@@ -118,12 +124,19 @@ class Config(BaseModel):
         "cells are segmented; the other plates go on.",
     )
     chunks_per_plate: int = Field(8, ge=1, le=999, description="Jobs that share the pixel work of a plate.")
+    unit: Literal["cell", "field", "tile"] = Field(
+        "cell",
+        description="What is embedded and profiled: each segmented `cell`, or, without segmentation, each whole "
+        "`field` (resized to a square of `embedding.input_size`) or each `tile` of it. A field or tile then stands "
+        "wherever a table says cell, and unless given `embedding.input_size` is 224 and `wells.minimum_cells` 1.",
+    )
     seed: int = Field(0, ge=0, description="Seed of k-means, the map and the permutations.")
     images: s.Images = s.Images()
     quality: s.Quality = s.Quality()
     illumination: s.Illumination = s.Illumination()
     limits: s.Limits = s.Limits()
     segmentation: s.Segmentation = s.Segmentation()
+    tiles: s.Tiles = s.Tiles()
     overlays: s.Overlays = s.Overlays()
     embedding: s.Embedding = s.Embedding()
     platemap: s.PlateMap = s.PlateMap()
@@ -135,6 +148,14 @@ class Config(BaseModel):
     wells: s.Wells = s.Wells()
     statistics: s.Statistics = s.Statistics()
     report: s.Report = s.Report()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_defaults_of_unit(cls, values):
+        if not isinstance(values, dict) or values.get("unit") not in ("field", "tile"):
+            return values
+        given = {name: values.get(name, {}) for name in WHOLE_IMAGES}
+        return values | {name: WHOLE_IMAGES[name] | part for name, part in given.items() if isinstance(part, dict)}
 
     @model_validator(mode="after")
     def _check_together(self):
@@ -155,7 +176,9 @@ class Config(BaseModel):
             for name in names:
                 if name is not None and name not in self.channels:
                     raise ValueError(f"{key}: {name!r} is not one of channels ({', '.join(self.channels)})")
-        for section in ("segmentation", "embedding"):
+        if self.unit != "cell" and self.embedding.neighbours == "mask":
+            raise ValueError(f"embedding.neighbours: mask needs `unit: cell`; a {self.unit} has no neighbours to mask")
+        for section in ("segmentation", "tiles", "embedding"):
             self.resolved(section)
         return self
 

@@ -61,6 +61,10 @@ the table was made with.
 
 A column in *italics* stands for all columns of its form: one a channel, component or cluster.
 
+With `unit: field` or `tile` the tables are the same, and a field or tile stands wherever one says cell:
+`Metadata_CellID` is 1 or the number of the tile, `CellCount` counts fields or tiles, flags and measurements
+of nuclei are absent or null, and there are no overlays.
+
 ## Opening them
 
 A whole folder opens at once, without this package, and plates stay strings (`00123`, `1E10`). An

@@ -44,7 +44,10 @@ FIELD = (
     Column("Metadata_Time", INT, "Time point, 0 where there is one"),
     Column("Metadata_Z", INT, "Plane, 0 where there is one"),
 )
-CELL = (*FIELD, Column("Metadata_CellID", INT, "Label of the cell in the field's label image, from 1"))
+CELL = (
+    *FIELD,
+    Column("Metadata_CellID", INT, "Label of the cell in the field's label image; number of the tile, row by row"),
+)
 CHANNEL = Column("Metadata_Channel", STRING, "Channel")
 STATUS = (
     Column("Status", STRING, "`ok`, `missing` (no file) or `unreadable`"),
@@ -76,7 +79,8 @@ MEASURED = (
 MEASUREMENT = Column(
     "<Compartment>_<Group>_<Feature>[_<Channel>]",
     FLOAT,
-    "Nuclei, Cells, Cytoplasm: Location (px), AreaShape (px), Intensity (corrected grey values)",
+    "Nuclei, Cells, Cytoplasm: Location (px), AreaShape (px), Intensity (corrected grey values); not of fields and "
+    "tiles, whose intensities are in the quality table",
     r"(Nuclei|Cells|Cytoplasm)_(Location|AreaShape|Intensity)_\w+(_.+)?",
 )
 P_VALUES = (
@@ -167,7 +171,7 @@ TABLES = {
     ),
     "cells": Table(
         "cells/{plate}.parquet",
-        "segmented cell",
+        "segmented cell (field or tile, see `unit`)",
         _keys(CELL),
         (
             *CELL,
@@ -185,8 +189,8 @@ TABLES = {
         _keys(FIELD),
         (
             *FIELD,
-            Column("Segmented", BOOL, "Whether the field could be segmented, also where it holds no cell"),
-            Column("CellCount", INT, "Cells segmented"),
+            Column("Segmented", BOOL, "Whether the field could be segmented (has a tile), also where it holds no cell"),
+            Column("CellCount", INT, "Cells segmented; fields or tiles, see `unit`"),
             *(
                 Column(f"NucleusArea{name}", FLOAT, f"Area of the nuclei, px²: {text}; null without cells")
                 for name, text in (

@@ -1,32 +1,65 @@
-rule segment:
-    input:
-        images="results/images/{plate}.parquet",
-        usable=ancient("results/chunks/{plate}/usable.txt"),
-        flatfields=rules.illumination.output,
-        weights=weights_file("segmentation"),
-    output:
-        cells="results/chunks/{plate}/{chunk}/segmented.parquet",
-        fields="results/chunks/{plate}/{chunk}/fields.parquet",
-        labels=directory("results/labels/{plate}/{chunk}"),
-    log:
-        "logs/segment/{plate}/{chunk}.log",
-    benchmark:
-        "logs/segment/{plate}/{chunk}.tsv"
-    threads: 4 if CONFIG.segmentation.device == "cuda" else 1
-    resources:
-        mem_mb=memory(2000),
-        runtime=240,
-        gpu=1 if CONFIG.segmentation.device == "cuda" else 0,
-    params:
-        folder=folder,
-        flatfields=lambda wildcards: f"results/illumination/{wildcards.plate}",
-        chunk=chunk_options,
-        channels=CONFIG.channels,
-        settings=lambda wildcards: settings("segmentation"),
-    shell:
-        "profiling segment --images {input.images} --folder {params.folder:q} --flatfields {params.flatfields}"
-        " {params.chunk} --channels {params.channels} --settings {params.settings:q} --threads {threads}"
-        " --out-cells {output.cells} --out-fields {output.fields} --out-labels {output.labels} 2> {log}"
+# Overlays show masks; fields and tiles have none.
+OVERLAYS = ["overlays"] if CONFIG.unit == "cell" else []
+
+
+if CONFIG.unit == "cell":
+
+    rule segment:
+        input:
+            images="results/images/{plate}.parquet",
+            usable=ancient("results/chunks/{plate}/usable.txt"),
+            flatfields=rules.illumination.output,
+            weights=weights_file("segmentation"),
+        output:
+            cells="results/chunks/{plate}/{chunk}/segmented.parquet",
+            fields="results/chunks/{plate}/{chunk}/fields.parquet",
+            labels=directory("results/labels/{plate}/{chunk}"),
+        log:
+            "logs/segment/{plate}/{chunk}.log",
+        benchmark:
+            "logs/segment/{plate}/{chunk}.tsv"
+        threads: 4 if CONFIG.segmentation.device == "cuda" else 1
+        resources:
+            mem_mb=memory(2000),
+            runtime=240,
+            gpu=1 if CONFIG.segmentation.device == "cuda" else 0,
+        params:
+            folder=folder,
+            flatfields=lambda wildcards: f"results/illumination/{wildcards.plate}",
+            chunk=chunk_options,
+            channels=CONFIG.channels,
+            settings=lambda wildcards: settings("segmentation"),
+        shell:
+            "profiling segment --images {input.images} --folder {params.folder:q} --flatfields {params.flatfields}"
+            " {params.chunk} --channels {params.channels} --settings {params.settings:q} --threads {threads}"
+            " --out-cells {output.cells} --out-fields {output.fields} --out-labels {output.labels} 2> {log}"
+
+else:
+
+    rule units:
+        input:
+            images="results/images/{plate}.parquet",
+            usable=ancient("results/chunks/{plate}/usable.txt"),
+        output:
+            cells="results/chunks/{plate}/{chunk}/segmented.parquet",
+            fields="results/chunks/{plate}/{chunk}/fields.parquet",
+            labels=directory("results/labels/{plate}/{chunk}"),
+        log:
+            "logs/units/{plate}/{chunk}.log",
+        benchmark:
+            "logs/units/{plate}/{chunk}.tsv"
+        resources:
+            mem_mb=memory(1000),
+            runtime=10,
+            gpu=0,
+        params:
+            chunk=chunk_options,
+            unit=CONFIG.unit,
+            settings=lambda wildcards: settings("tiles") if CONFIG.unit == "tile" else "{}",
+        shell:
+            "profiling units --images {input.images} {params.chunk} --unit {params.unit}"
+            " --settings {params.settings:q} --out-cells {output.cells} --out-fields {output.fields}"
+            " --out-labels {output.labels} 2> {log}"
 
 
 rule merge_fields:

@@ -1,3 +1,28 @@
+NOT_OF_NETWORK = {"crop", "neighbours", "precision", "dtype", "thumbnails_per_well"}
+NOT_OF_PRECISION = {"dtype", "thumbnails_per_well"}
+
+
+def embedding_settings(without):
+    """Settings of the embedding but some, of which an edit changes nothing."""
+    values = CONFIG.resolved("embedding")
+    return lambda wildcards: json.dumps({k: v for k, v in values.items() if k not in without}, sort_keys=True)
+
+
+def speed_options():
+    """Device and batch size as command-line options, for `resources`: Snakemake does not look there for edits."""
+    embedding = CONFIG.embedding
+    batch_size = f" --batch-size {embedding.batch_size}" if embedding.batch_size else ""
+    return f"--device {embedding.device}{batch_size}"
+
+
+def precision_file():
+    """What decides on the precision, or no file: made of one plate, which stays the same when plates are added."""
+    if CONFIG.embedding.precision != "auto":
+        return []
+    files = [f"results/models/precision-{plate}.json" for plate in PLATES]
+    return next(filter(os.path.isfile, files), files[0])
+
+
 localrules:
     backbone,
 
@@ -17,9 +42,42 @@ rule backbone:
         runtime=30,
         gpu=0,
     params:
-        settings=lambda wildcards: settings("embedding"),
+        settings=embedding_settings(NOT_OF_NETWORK),
     shell:
         "profiling backbone --settings {params.settings:q} --out {output.record} 2> {log}"
+
+
+rule precision:
+    input:
+        images="results/images/{plate}.parquet",
+        flatfields=rules.illumination.output,
+        limits="results/limits/{plate}.parquet",
+        segmented=chunk_pieces("segmented"),
+        labels=label_folders,
+        backbone="results/models/backbone.json",
+        network=rules.backbone.output.network,
+    output:
+        "results/models/precision-{plate}.json",
+    log:
+        "logs/precision/{plate}.log",
+    benchmark:
+        "logs/precision/{plate}.tsv"
+    threads: 4 if CONFIG.embedding.device in ("cuda", "mps") else 1
+    resources:
+        mem_mb=memory(4000),
+        runtime=60,
+        gpu=0 if CONFIG.embedding.device == "cpu" else 1,
+        speed=speed_options(),
+    params:
+        folder=folder,
+        flatfields=lambda wildcards: f"results/illumination/{wildcards.plate}",
+        channels=CONFIG.channels,
+        settings=embedding_settings(NOT_OF_PRECISION),
+    shell:
+        "profiling precision --images {input.images} --folder {params.folder:q} --flatfields {params.flatfields}"
+        " --limits {input.limits} --segmented {input.segmented} --labels {input.labels} --backbone {input.backbone}"
+        " --channels {params.channels} --settings {params.settings:q} {resources.speed} --threads {threads}"
+        " --out {output} 2> {log}"
 
 
 rule embed:
@@ -31,6 +89,7 @@ rule embed:
         labels="results/labels/{plate}/{chunk}",
         backbone="results/models/backbone.json",
         network=rules.backbone.output.network,
+        precision=precision_file(),
     output:
         embeddings="results/chunks/{plate}/{chunk}/embeddings.parquet",
         cells="results/chunks/{plate}/{chunk}/cells.parquet",
@@ -39,21 +98,24 @@ rule embed:
         "logs/embed/{plate}/{chunk}.log",
     benchmark:
         "logs/embed/{plate}/{chunk}.tsv"
-    threads: 1
+    threads: 4 if CONFIG.embedding.device in ("cuda", "mps") else 1
     resources:
         mem_mb=memory(4000),
         runtime=480,
         gpu=0 if CONFIG.embedding.device == "cpu" else 1,
+        speed=speed_options(),
     params:
         folder=folder,
         flatfields=lambda wildcards: f"results/illumination/{wildcards.plate}",
         chunk=chunk_options,
         channels=CONFIG.channels,
+        precision=f"--precision {precision_file()}" if precision_file() else "",
         settings=lambda wildcards: settings("embedding"),
     shell:
         "profiling embed --images {input.images} --folder {params.folder:q} --flatfields {params.flatfields}"
         " --limits {input.limits} --segmented {input.segmented} --labels {input.labels} --backbone {input.backbone}"
-        " {params.chunk} --channels {params.channels} --settings {params.settings:q} --threads {threads}"
+        " {params.chunk} --channels {params.channels} --settings {params.settings:q} {params.precision}"
+        " {resources.speed} --threads {threads}"
         " --out-embeddings {output.embeddings} --out-cells {output.cells} --out-thumbnails {output.thumbnails}"
         " 2> {log}"
 

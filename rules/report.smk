@@ -37,7 +37,7 @@ rule failures:
 rule report:
     input:
         screen_tables(),
-        plate_tables("quality", "flags", "fields", "overlays", "cells", "thumbnails", "phenotypes", "limits"),
+        plate_tables(*OVERLAYS, "quality", "flags", "fields", "cells", "thumbnails", "phenotypes", "limits"),
         config="results/config.json",
         backbone="results/models/backbone.json",
     output:

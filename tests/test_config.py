@@ -56,7 +56,14 @@ def rules_with(*needles):
         ({"embedding": {"crop": "5 miles"}}, "embedding.crop: must be a positive length"),
         ({"embedding": {"crop": "0 px"}}, "embedding.crop: must be a positive length"),
         ({"embedding": {"composite": ["DNA", "Actin"]}}, "embedding: composite needs exactly three channels"),
+        ({"embedding": {"backbone": "resnet18"}}, "embedding: backbone 'resnet18' is not known"),
+        ({"embedding": {"backbone": "file:model.pt"}}, "embedding: backbone: model.pt may hold a program"),
+        ({"embedding": {"layers": ["blocks.9"]}}, "embedding: efficientnet_lite0 has no layer 'blocks.9'"),
+        ({"embedding": {"pooling": "mean+median"}}, "embedding: pooling: 'median' is none of mean, gem"),
         ({"segmentation": {"cells_channel": "X"}}, "segmentation.cells_channel: 'X' is not one of channels"),
+        ({"unit": "image"}, "unit: .*'cell', 'field' or 'tile'.*given: 'image'"),
+        ({"unit": "tile", "embedding": {"neighbours": "mask"}}, "embedding.neighbours: mask needs `unit: cell`"),
+        ({"unit": "tile", "tiles": {"size": "9 um"}}, "'9 um' needs images.pixel_size"),
         ({"channels": ["DNA", "DNA"]}, "channels: DNA is listed twice"),
         ({"channels": []}, "channels: "),
         ({"plates": []}, "plates: "),
@@ -203,6 +210,15 @@ def test_lengths():
         config(segmentation={"nucleus_diameter": "15 um"})
 
 
+def test_fields_and_tiles_have_defaults_of_their_own_where_none_are_given():
+    whole = config(unit="field", embedding={"pooling": "mean"}, wells=None)
+    assert (whole.embedding.input_size, whole.embedding.pooling, whole.wells.minimum_cells) == (224, "mean", 1)
+    assert config(unit="tile", wells={"minimum_cells": 3}).wells.minimum_cells == 3
+    again = load_config(json.loads(whole.model_dump_json()) | {"unit": "cell"})
+    assert again.embedding.input_size == 224, "a recorded configuration keeps its values"
+    assert config(unit="cell") == config()
+
+
 def resolved(**changes):
     loaded = config(**changes)
     return {section: json.dumps(loaded.resolved(section), sort_keys=True) for section in SECTIONS}
@@ -303,6 +319,7 @@ def test_no_rule_passes_a_setting_past_its_section():
     """Only the configuration as a whole (for the report), and what changes resources but no result."""
     allowed = {"channels", "seed", "model_dump_json", "map.threads", "map.place_all"}
     allowed |= {"segmentation.device", "embedding.device", "max_failed_images"}
+    allowed |= {"unit"}
     allowed |= {"images.makes_images", "images.focus_channel", "platemap.compounds"}  # their sections are passed too
     used = {match for text in rules().values() for match in re.findall(r"CONFIG\.([a-z_]+(?:\.[a-z_]+)?)", text)}
     assert used <= allowed

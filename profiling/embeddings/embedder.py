@@ -13,19 +13,22 @@ class Embedder:
     Attributes
     ----------
     forward : callable
-        Images (N, 1, S, S), or (N, 3, S, S) for a composite, float32 in [0, 1] → features (N, D) float32.
+        Images (N, 1, S, S), or (N, C, S, S) for a composite, float32 in [0, 1] → features (N, D) float32.
     composite : bool
-        Whether three channels go through the network together.
+        Whether the channels go through the network together.
     batch_size : int
         Images a call of ``forward`` at most.
     fill : bool
         Whether ``forward`` takes exactly ``batch_size`` images, the last of which may be filling.
+    channels : int
+        Of a composite.
     """
 
     forward: Callable
     composite: bool
     batch_size: int
     fill: bool = False
+    channels: int = 3
 
     def embed(self, crops):
         """Embeddings of crops.
@@ -33,7 +36,7 @@ class Embedder:
         Parameters
         ----------
         crops : ndarray of float32, shape (N, C, S, S)
-            Intensities in [0, 1]. C is 3 for a composite.
+            Intensities in [0, 1]. For a composite C is what the network takes, most often 3.
 
         Returns
         -------
@@ -47,8 +50,8 @@ class Embedder:
             If the crops have another shape.
         """
         crops = np.asarray(crops, dtype=np.float32)
-        if crops.ndim != 4 or (self.composite and crops.shape[1] != 3):
-            want = "(N, 3, S, S)" if self.composite else "(N, C, S, S)"
+        if crops.ndim != 4 or (self.composite and crops.shape[1] != self.channels):
+            want = f"(N, {self.channels}, S, S)" if self.composite else "(N, C, S, S)"
             raise ValueError(f"crops have the shape {crops.shape}, expected {want}")
         count, channels = crops.shape[:2]
         images = crops if self.composite else crops.reshape(count * channels, 1, *crops.shape[2:])

@@ -1,12 +1,15 @@
-"""The torch engine: a network in memory, on a GPU or as the reference on a CPU."""
+"""The public way to an embedding: a network on a GPU, or as the reference on a CPU, that takes crops."""
 
 import torch
 
 from profiling.embeddings.backbones import load_backbone
 from profiling.embeddings.devices import choose_device
 from profiling.embeddings.embedder import Embedder
-from profiling.embeddings.network import FeatureNetwork
+from profiling.embeddings.torch_network import CPU_BATCH, DeviceNetwork
+from profiling.embeddings.torch_transfer import download
 from profiling.memory import keep_memory
+
+GPU_BATCH = 512
 
 
 def load_embedder(
@@ -19,6 +22,8 @@ def load_embedder(
     layers=None,
     pooling="mean+std",
     batch_size=None,
+    channels=3,
+    **options,
 ):
     """A network that turns crops into embeddings.
 
@@ -31,29 +36,28 @@ def load_embedder(
     precision : {"auto", "fp32", "bf16"}
         Arithmetic; ``auto`` is fp32, which is the same on all hardware to about 1e-4.
     composite : bool
-        Whether the three channels of a crop go through the network together; otherwise each channel goes
-        through alone, replicated to three.
-    weights, layers, pooling, batch_size
+        Whether the channels of a crop go through the network together; otherwise each channel goes through alone.
+    weights, layers, pooling
         As in :class:`profiling.settings.Embedding`.
+    batch_size : int, optional
+        Images a forward pass to begin with. Default: 64 on a CPU, else 512.
+    channels : int
+        Of a composite.
+    **options
+        Others of :func:`profiling.embeddings.backbones.load_backbone`: size, mean, std, scaling, tokens, rotations.
 
     Returns
     -------
     Embedder
+        Its batches adapt to the memory of the device, see :class:`profiling.embeddings.torch_network.DeviceNetwork`.
     """
-    loaded = load_backbone(backbone, weights=weights, layers=layers)
-    device = choose_device(device)
-    return torch_embedder(loaded, device, precision, composite, pooling, batch_size)
-
-
-def torch_embedder(backbone, device, precision="fp32", composite=False, pooling="mean+std", batch_size=None):
-    """The embedder of a loaded backbone on a torch device; see :func:`load_embedder`."""
     keep_memory()
-    half = precision == "bf16"
-    network = FeatureNetwork(backbone, pooling, half).to(device=device, memory_format=torch.channels_last)
+    loaded = load_backbone(backbone, weights, layers, channels=channels if composite else 1, **options)
+    device = choose_device(device)
+    batch_size = batch_size or (CPU_BATCH if device.type == "cpu" else GPU_BATCH)
+    network = DeviceNetwork(loaded, pooling, device, precision, batch_size)
 
     def forward(images):
-        with torch.inference_mode():
-            batch = torch.from_numpy(images).to(device)
-            return network(batch).cpu().numpy()
+        return download(network(torch.from_numpy(images).to(device)))()
 
-    return Embedder(forward, composite, batch_size or (64 if device.type == "cpu" else 512))
+    return Embedder(forward, composite, batch_size, channels=channels)

@@ -1,4 +1,10 @@
-"""What an engine takes and gives: the cells of one field, and their features."""
+"""What an engine takes and gives: the cells of one field, and their features.
+
+An engine is an object with the method ``embed_fields(fields)``, which turns an iterable of :class:`FieldCells` into
+an iterator of :class:`FieldFeatures` in the same order and fills its batches across fields, and with ``width``, the
+number of features of a cell. All engines take the same steps: correct and scale the field (:class:`Scaling`), cut a
+crop around each centre, set other cells to 0 where there are labels, resize to the network's input, run the network.
+"""
 
 from typing import NamedTuple
 
@@ -13,7 +19,8 @@ class FieldCells(NamedTuple):
     planes : ndarray, shape (C, H, W)
         Pixels as stored (uint8, uint16 or float32), in the order of the channels.
     centres : ndarray of float64, shape (N, 2)
-        Row and column of each crop's centre in pixels.
+        Row and column of each crop's centre in pixels; a crop starts ``height // 2`` rows above the nearest pixel.
+        Not looked at where the crop is the whole field.
     cells : ndarray of int64, shape (N,)
         Label of each cell in `labels`.
     labels : ndarray of uint32, shape (H, W), or None

@@ -1,32 +1,31 @@
 """The embedding of one chunk, and the weights that it needs."""
 
 import json
+from collections import deque
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+from threadpoolctl import threadpool_limits
 
-from profiling.embeddings.crops import cut, leaves_image, mask_neighbours, resize, thumbnail
+from profiling.embeddings.crops import thumbnail
 from profiling.embeddings.devices import accelerator_present, choose_device
+from profiling.embeddings.reading import crop_sides, read_fields, read_scaling
 from profiling.errors import ProfilingError
 from profiling.files import whole_file
-from profiling.images.fields import chunk_images, read_field, read_flatfields, split_fields
-from profiling.images.illumination import scale
-from profiling.parallel import map_ahead
+from profiling.images.fields import chunk_images, read_flatfields
 from profiling.progress import log, track
 from profiling.sampling import key_hash
-from profiling.settings import pixels
-from profiling.tables import CELL_KEY, FIELD_KEY, embedding_arrays, read_table, table_writer
+from profiling.tables import CELL_KEY, embedding_arrays, read_table, table_writer
 
 
 def fetch_backbone(settings, out):
     """Load the backbone once, which downloads its weights; record it as JSON and export it for CPUs beside that."""
-    from profiling.embeddings.backbones import load_backbone
     from profiling.embeddings.exported import export_network
 
-    backbone = load_backbone(settings.backbone, settings.weights, settings.layers)
-    channels = 3 if settings.composite else 1
+    backbone = backbone_of(settings)
+    channels = len(settings.composite) if settings.composite else 1
     export_network(backbone, settings.pooling, channels, settings.input_size, Path(out).with_suffix(".xml"))
     names = ("name", "weights", "licence", "sha256", "layers", "mean", "std")
     with whole_file(out) as temporary:
@@ -34,9 +33,20 @@ def fetch_backbone(settings, out):
     log.info("%s: weights %s", backbone.name, backbone.sha256[:16])
 
 
+def backbone_of(settings):
+    """The backbone of the settings, with its weights."""
+    from profiling.embeddings.backbones import load_backbone
+
+    return load_backbone(
+        settings.backbone, settings.weights, settings.layers, size=settings.input_size,
+        channels=len(settings.composite) if settings.composite else None, mean=settings.input_mean,
+        std=settings.input_std, scaling=settings.input_scaling, tokens=settings.tokens, rotations=settings.rotations,
+    )  # fmt: skip
+
+
 def embed(
     images, folder, flatfields, limits, segmented, labels, backbone, wells, channels, settings,
-    out_embeddings, out_cells, out_thumbnails, threads=1,
+    out_embeddings, out_cells, out_thumbnails, precision=None, threads=1,
 ):  # fmt: skip
     """Embed the cells of a chunk; a field is read once and its crops never touch the disk.
 
@@ -54,6 +64,94 @@ def embed(
     settings : profiling.settings.Embedding
     out_embeddings, out_cells, out_thumbnails : str or Path
         The chunk's pieces of these tables, a row group a well.
+    precision : str or Path, optional
+        What :func:`profiling.embeddings.precision_jobs.choose_precision` wrote, where the settings leave the choice.
+    threads : int
+        Of the network where it runs on the CPU, and as many that decode.
+
+    Raises
+    ------
+    ProfilingError
+        If the weights are not those that were fetched.
+    """
+    cells = read_table(segmented, "segmented", columns=None)
+    channels = settings.composite or channels
+    names = ["Composite"] if settings.composite else channels
+    flats = read_flatfields(flatfields, channels)
+    crop = crop_sides(settings, cells, flats)
+    with threadpool_limits(1, user_api="blas"):  # those of the network are enough
+        decided = settings.model_copy(update={"precision": decided_precision(settings, precision)})
+        engine = load_engine(decided, backbone, read_scaling(flats, limits), crop, threads)
+        shown = sample_per_well(cells, settings.thumbnails_per_well)
+        rows = chunk_images(images, wells)
+        total, fields = read_fields(cells, rows, folder, flats, lambda rows: labels, settings, shown, threads)
+        facts = {"settings": settings.changed(), "weights_sha256": recorded_hash(backbone)}
+        facts["precision"] = decided.precision
+        nothing = np.zeros((0, engine.width), np.float32)
+        no_embeddings = _embedding_rows(cells.head(0), nothing, names, settings.dtype)
+        with (
+            table_writer(out_embeddings, "embeddings", no_embeddings, **facts) as embeddings,
+            table_writer(out_cells, "cells", _with_outcome(cells.head(0), [], None), **facts) as cell_table,
+            table_writer(out_thumbnails, "thumbnails", _thumbnail_rows(cells.head(0), []), **facts) as thumbnails,
+        ):
+            well = _Well(embeddings, cell_table, thumbnails)
+            count = write_fields(embed_fields(engine, track(fields, total, "fields")), well, names, settings.dtype)
+    log.info("%d of %d cells embedded, %d features each", count, len(cells), engine.width)
+
+
+def write_fields(embedded, well, names, dtype):
+    """Write what :func:`embed_fields` yields, well by well; the number of embedded cells."""
+    count = 0
+    for field, result in embedded:
+        rows = field.rows
+        well.begin(rows["Metadata_Well"].iloc[0])
+        well.cells.append(_with_outcome(rows, field.outside, field.reason))
+        if result is None:
+            continue
+        well.embeddings.append(_embedding_rows(rows, result.features, names, dtype))
+        pictures = [thumbnail(crop) for crop in result.pictures]
+        well.thumbnails.append(_thumbnail_rows(rows.iloc[field.shown], pictures))
+        count += len(rows)
+    well.finish()
+    return count
+
+
+def embed_fields(engine, fields):
+    """Pairs (ReadField, FieldFeatures) in order; the features are None where a channel of the field is lost.
+
+    Parameters
+    ----------
+    engine : see :mod:`profiling.embeddings.fields`
+    fields : iterable of ReadField
+    """
+    waiting = deque()
+
+    def given():
+        for field in fields:
+            waiting.append(field._replace(given=None) if field.given else field)
+            if field.given:
+                yield field.given
+
+    for features in engine.embed_fields(given()):
+        while waiting[0].reason:
+            yield waiting.popleft(), None
+        yield waiting.popleft(), features
+    while waiting:
+        yield waiting.popleft(), None
+
+
+def load_engine(settings, backbone, scaling, crop, threads=1):
+    """The engine of the settings: torch on a GPU where there is one, else the exported network on the CPU.
+
+    Parameters
+    ----------
+    settings : profiling.settings.Embedding
+        Its precision is fp32 or bf16.
+    backbone : str or Path
+        The JSON of :func:`fetch_backbone`, with the exported network beside it.
+    scaling : profiling.embeddings.fields.Scaling
+    crop : (int, int) or None
+        Height and width of the crops in pixels; None takes each field whole.
     threads : int
         Of the network where it runs on the CPU.
 
@@ -62,75 +160,51 @@ def embed(
     ProfilingError
         If the weights are not those that were fetched.
     """
-    sha256 = json.loads(Path(backbone).read_text())["sha256"]
-    embedder = load_engine(settings, backbone, sha256, threads)
-    channels = settings.composite or channels
-    names = ["Composite"] if settings.composite else channels
-    flats = read_flatfields(flatfields, channels)
-    bounds = read_table(limits, "limits").set_index("Metadata_Channel")[["Low", "High"]]
-    cells = read_table(segmented, "segmented", columns=None)
-    by_field = {key: group for key, group in cells.groupby(FIELD_KEY[1:], sort=False)}
-    shown = sample_per_well(cells, settings.thumbnails_per_well)
-    fields = [rows for rows in split_fields(chunk_images(images, wells)) if _field_key(rows) in by_field]
+    device = None if runs_on_cpu(settings) else choose_device(settings.device)
+    if device is None or device.type == "cpu":
+        from profiling.embeddings.exported import ExportedEngine
 
-    def read(rows):
-        field = read_field(rows, folder, flats)
-        planes = [scale(field.channels[c], *bounds.loc[c]) for c in channels if c in field.channels]
-        return field, (np.stack(planes) if len(planes) == len(channels) else None)
+        log.info("device cpu, %s", settings.precision)
+        network = Path(backbone).with_suffix(".xml")
+        return ExportedEngine(network, scaling, crop, bool(settings.composite), settings.precision, threads)
+    from profiling.embeddings.torch_engine import torch_engine
 
-    width = embedder.embed(np.zeros((0, len(channels), settings.input_size, settings.input_size))).shape[1]
-    facts = {"settings": settings.changed(), "weights_sha256": sha256}
-    empty = _embedding_rows(cells.head(0), np.zeros((0, width)), names, settings.dtype)
-    count = 0
-    with (
-        table_writer(out_embeddings, "embeddings", empty, **facts) as append_embeddings,
-        table_writer(out_cells, "cells", _with_outcome(cells.head(0), [], None), **facts) as append_cells,
-        table_writer(out_thumbnails, "thumbnails", _thumbnail_rows(cells.head(0), []), **facts) as append_thumbnails,
-    ):
-        well = _Well(append_embeddings, append_cells, append_thumbnails)
-        for field, planes in track(map_ahead(read, fields, 1), len(fields), "fields"):
-            rows = by_field[tuple(field.key[name] for name in FIELD_KEY[1:])]
-            if rows["Metadata_Well"].iloc[0] != well.name:
-                well.finish()
-                well.name = rows["Metadata_Well"].iloc[0]
-            if planes is None:
-                lost = next(channel for channel in channels if channel not in field.channels)
-                reason = f"channel {lost} is lost: {field.lost.get(lost, 'it is not listed')}"
-                well.cells.append(_with_outcome(rows, np.zeros(len(rows), bool), reason))
-                continue
-            crops, outside = field_crops(planes, rows, settings, labels)
-            well.embeddings.append(_embedding_rows(rows, embedder.embed(crops), names, settings.dtype))
-            well.cells.append(_with_outcome(rows, outside, None))
-            chosen = np.flatnonzero(rows.index.isin(shown))
-            well.thumbnails.append(_thumbnail_rows(rows.iloc[chosen], [thumbnail(crops[i]) for i in chosen]))
-            count += len(rows)
-        well.finish()
-    log.info("%d of %d cells embedded, %d features each", count, len(cells), width)
-
-
-def load_engine(settings, backbone, sha256, threads):
-    """The embedder of the settings: torch on a GPU where there is one, else the exported network on the CPU."""
-    composite = settings.composite is not None
-    if settings.device == "cpu" or (settings.device == "auto" and not accelerator_present()):
-        from profiling.embeddings.exported import load_exported
-
-        log.info("device cpu")
-        return load_exported(Path(backbone).with_suffix(".xml"), composite, settings.precision, threads)
-    import torch
-
-    from profiling.embeddings.backbones import load_backbone
-    from profiling.embeddings.engine import torch_embedder
-
-    torch.set_num_threads(threads)
-    loaded = load_backbone(settings.backbone, settings.weights, settings.layers)
-    if loaded.sha256 != sha256:
+    loaded = backbone_of(settings)
+    if loaded.sha256 != recorded_hash(backbone):
         raise ProfilingError(
             f"the weights of {settings.backbone} are not those recorded in {backbone}: "
             "remove that file and run again to use the new ones"
         )
-    device = choose_device(settings.device)
-    log.info("device %s", device)
-    return torch_embedder(loaded, device, settings.precision, composite, settings.pooling, settings.batch_size)
+    log.info("device %s, %s", device, settings.precision)
+    return torch_engine(loaded, settings, scaling, crop, device, threads)
+
+
+def runs_on_cpu(settings):
+    """Whether the exported network is run, on the CPU, and torch not needed."""
+    return settings.device == "cpu" or (settings.device == "auto" and not accelerator_present())
+
+
+def decided_precision(settings, record=None):
+    """The arithmetic to use: that of the settings or, for `auto`, what was decided, if this machine has it."""
+    if settings.precision != "auto":
+        return settings.precision
+    if record is None:
+        raise ProfilingError(
+            "embedding.precision is auto, which needs the record of `profiling precision`; give it, or set fp32 or bf16"
+        )
+    decided = json.loads(Path(record).read_text())["precision"]
+    if decided == "bf16" and runs_on_cpu(settings):
+        from profiling.embeddings.exported import has_bf16
+
+        if not has_bf16():
+            log.warning("%s says bf16, which this machine does not have: computed in fp32", record)
+            return "fp32"
+    return decided
+
+
+def recorded_hash(backbone):
+    """Hash of the weights that :func:`fetch_backbone` recorded."""
+    return json.loads(Path(backbone).read_text())["sha256"]
 
 
 class _Well:
@@ -141,6 +215,11 @@ class _Well:
         self.appends = appends
         self.embeddings, self.cells, self.thumbnails = [], [], []
 
+    def begin(self, name):
+        if name != self.name:
+            self.finish()
+            self.name = name
+
     def finish(self):
         for append, parts in zip(self.appends, (self.embeddings, self.cells, self.thumbnails), strict=True):
             if parts:
@@ -148,49 +227,10 @@ class _Well:
             parts.clear()
 
 
-def field_crops(planes, rows, settings, labels):
-    """Crops of a field's cells at the network's input size, and which of them leave the image.
-
-    Parameters
-    ----------
-    planes : ndarray of float32, shape (C, H, W)
-        Intensities in [0, 1].
-    rows : pandas.DataFrame
-        The field's rows of the cell table.
-    settings : profiling.settings.Embedding
-    labels : str or Path
-        Folder of label images, read only where neighbours are masked.
-
-    Returns
-    -------
-    crops : ndarray of float32, shape (N, C, input_size, input_size)
-    outside : ndarray of bool, shape (N,)
-    """
-    side = round(pixels(settings.crop))
-    centres = rows[["Nuclei_Location_CenterY", "Nuclei_Location_CenterX"]].to_numpy()
-    crops = cut(planes, centres, side)
-    if settings.neighbours == "mask":
-        from profiling.cells.jobs import read_labels
-
-        first = rows.iloc[0]
-        image = read_labels(
-            Path(labels) / f"{first.Metadata_Well}.tif",
-            first.Metadata_Site,
-            time=first.Metadata_Time,
-            z=first.Metadata_Z,
-        )
-        crops = mask_neighbours(crops, cut(image[None], centres, side)[:, 0], rows["Metadata_CellID"])
-    return resize(crops, settings.input_size), leaves_image(centres, side, planes.shape[1:])
-
-
 def sample_per_well(cells, count):
     """Index labels of at most `count` cells a well, those with the smallest hash of the cell key."""
     order = cells.assign(hash=key_hash(cells)).sort_values("hash")
     return set(order.groupby(["Metadata_Plate", "Metadata_Well"]).head(count).index)
-
-
-def _field_key(rows):
-    return tuple(rows[name].iloc[0] for name in FIELD_KEY[1:])
 
 
 def _embedding_rows(rows, features, names, dtype):

@@ -18,8 +18,8 @@ class Field:
     ----------
     key : dict
         Field key, as in the tables.
-    channels : dict of str to ndarray of float32, shape (H, W)
-        Corrected intensities of the channels that could be read.
+    channels : dict of str to ndarray, shape (H, W)
+        The channels that could be read: corrected intensities (float32), or pixels as stored.
     lost : dict of str to str
         Why each of the other channels is lost.
     """
@@ -50,6 +50,24 @@ def read_field(rows, folder, flatfields):
 
     Parameters
     ----------
+    rows, folder, flatfields
+        As in :func:`read_raw_field`.
+
+    Returns
+    -------
+    Field
+        With corrected intensities, float32.
+    """
+    raw = read_raw_field(rows, folder, flatfields)
+    planes = {channel: correct(plane, *flatfields[channel]) for channel, plane in raw.channels.items()}
+    return Field(raw.key, planes, raw.lost)
+
+
+def read_raw_field(rows, folder, flatfields):
+    """Read the channels of a field as stored; what cannot be read is listed, never raised.
+
+    Parameters
+    ----------
     rows : pandas.DataFrame
         The field's rows of the image table, one a channel.
     folder : str or Path
@@ -71,7 +89,7 @@ def read_field(rows, folder, flatfields):
         if row.Status != "ok":
             lost[channel] = row.Reason
             continue
-        flat, dark = flatfields[channel]
+        flat, _ = flatfields[channel]
         try:
             raw = read_image(Path(folder) / row.Path, int(row.Page))
         except ImageError as error:
@@ -85,7 +103,7 @@ def read_field(rows, folder, flatfields):
                 "in the other images of the plate and channels of the field; image it again or exclude its well"
             )
             continue
-        planes[channel] = correct(raw, flat, dark)
+        planes[channel] = raw
     key = {name: rows[name].iloc[0] for name in FIELD_KEY}
     key = {name: value.item() if isinstance(value, np.generic) else value for name, value in key.items()}
     return Field(key, planes, lost)

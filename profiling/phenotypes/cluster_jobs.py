@@ -22,7 +22,9 @@ def clusters(features_paths, settings, seed, out_model, out_table):
     """Fit k-means on a sample of all plates; report silhouette and stability across k."""
     keys, x = sample_features(features_paths, settings.sample)
     if len(x) < settings.k:
-        raise ProfilingError(f"{len(x)} cells cannot form {settings.k} clusters; lower clusters.k")
+        raise ProfilingError(
+            f"{len(x)} cells (or fields or tiles, see `unit`) cannot form {settings.k} clusters; lower clusters.k"
+        )
     save_arrays(out_model, centres=fit_clusters(x, settings.k, seed, settings.n_init))
     ks = sorted({k for k in [*settings.sweep, settings.k] if k < len(x)})
     seeds = range(seed, seed + settings.sweep_seeds)

@@ -22,6 +22,9 @@ from profiling.tables import (
     write_table,
 )
 
+ROWS_A_COMPONENT = 10
+"""Whitening as many components as there are rows puts all rows at the same distance from each other."""
+
 
 def scale(embeddings, cells, flags, cell_flags, platemap, settings, out):
     """Fit the robust z-score of a plate and the moments of its scaled embeddings, as arrays in one .npz.
@@ -84,6 +87,10 @@ def reduce(scalers, settings, out):
 
     pooled = pool_moments(parts())
     reduction = fit_pca(pooled.mean, pooled.cov, settings.components)
+    rows = sum(int(fits[path]["n"]) for path in scalers)
+    if len(reduction.components) > (most := max(2, rows // ROWS_A_COMPONENT)):
+        log.warning("%d components, a tenth of the %d cells (or fields or tiles) in the fit", most, rows)
+        reduction = Reduction(reduction.mean, *(values[:most] for values in reduction[1:]))
     if settings.whiten:
         reduction = whiten(reduction)
     save_arrays(out, usable=usable, plates=np.array(plates), **reduction._asdict())

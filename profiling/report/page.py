@@ -13,7 +13,7 @@ from matplotlib import rc_context
 from profiling.report import figures, sections, segmentation
 from profiling.report.drawing import CONTROL, OTHER, STYLE, new_figure, svg_uri
 from profiling.report.plates import draw_plates, gradient
-from profiling.report.summary import failures_by_stage, headline, stage_times
+from profiling.report.summary import SEGMENTED, failures_by_stage, headline, stage_times
 
 PACKAGES = (
     "profiling", "snakemake", "numpy", "pandas", "pyarrow", "scipy", "scikit-learn", "scikit-image",
@@ -45,7 +45,7 @@ def render(screen, results, plate_names, config, logs, settings):
     -------
     str
     """
-    alpha, k = config["statistics"]["alpha"], config["clusters"]["k"]
+    alpha, k, unit = config["statistics"]["alpha"], config["clusters"]["k"], config["unit"]
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -64,14 +64,16 @@ def render(screen, results, plate_names, config, logs, settings):
         counts=counts,
         alpha=alpha,
         k=k,
-        findings=findings(screen, counts, alpha, k),
+        unit=unit,
+        segmented=SEGMENTED[unit],
+        findings=findings(screen, counts, alpha, k, unit),
         legend=_legend(screen, colours),
         pictures=draw_all(screen, colours, alpha, k),
         plates=plates,
         plates_more=len(plate_names) - len(plates),
         gradient=gradient(),
         mapped=len(screen["map"]),
-        cards=sections.cluster_cards(screen["sizes"], screen["gallery"], screen["enrichment"], alpha),
+        cards=sections.cluster_cards(screen["sizes"], screen["gallery"], screen["enrichment"], alpha, unit),
         channels=list(zip(config["channels"], CHANNEL_COLOURS * 20, strict=False)),
         activity=sections.activity_grid(screen["activity"]),
         segmentation=segmentation.segmentation_grid(screen["fields"], screen["flags"]),
@@ -84,7 +86,7 @@ def render(screen, results, plate_names, config, logs, settings):
         illumination=sections.illumination_grid(screen["limits"]),
         sweep=sections.sweep_grid(screen["clusters"]),
         variance=sections.variance_grid(screen["variance"]),
-        failures=sections.failures_grid(screen["failures"]),
+        failures=sections.failures_grid(screen["failures"], unit),
         failure_stages=failures_by_stage(screen["failures"]).to_dict("records"),
         stages=stages.to_dict("records"),
         longest=stages["Minutes"].max() if len(stages) else 0,
@@ -125,7 +127,7 @@ def draw_all(screen, colours, alpha, k):
     return drawn
 
 
-def findings(screen, counts, alpha, k):
+def findings(screen, counts, alpha, k, unit="cell"):
     """The screen in a few sentences."""
     sentences = []
     activity = screen["activity"]
@@ -161,11 +163,11 @@ def findings(screen, counts, alpha, k):
         )
     few = int(screen["wells"]["FewCells"].sum())
     if few:
-        sentences.append(f"{few:,} of {len(screen['wells']):,} imaged wells have too few cells and are in no test.")
+        sentences.append(f"{few:,} of {len(screen['wells']):,} imaged wells have too few {unit}s and are in no test.")
     if counts["failures"]:
         sentences.append(
             f"{counts['images_lost']:,} of {counts['images']:,} images were lost; "
-            f"{counts['cells_segmented'] - counts['cells_profiled']:,} of {counts['cells_segmented']:,} cells "
+            f"{counts['cells_segmented'] - counts['cells_profiled']:,} of {counts['cells_segmented']:,} {unit}s "
             f"have no profile. Every loss is listed with its reason."
         )
     return sentences

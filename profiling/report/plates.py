@@ -6,6 +6,7 @@ from matplotlib import colormaps
 from matplotlib.colors import to_hex
 
 from profiling.plates.wells import LAYOUTS, infer_layout, parse_well, plate_wells, well_name
+from profiling.report.summary import SEGMENTED
 
 MOST_CLUSTERS = 5
 MOST_PLATES, MOST_WELLS = 24, 5_000
@@ -33,11 +34,12 @@ def draw_plates(wells, quality, fields, failures, config, plates):
     focus = well_focus(quality, channel)
     wells = wells.merge(focus, how="left", on=["Metadata_Plate", "Metadata_Well"])
     wells = wells.merge(well_scores(fields), how="left", on=["Metadata_Plate", "Metadata_Well"])
-    scales = [("Metadata_CellCount", "cells segmented", 0.0), ("Focus", f"focus of {channel}", None)]
+    scales = [("Metadata_CellCount", SEGMENTED[config["unit"]], 0.0), ("Focus", f"focus of {channel}", None)]
     scales += [(name, f"share of cluster {int(name.rsplit('_', 1)[1])}", 0.0) for name in varying_clusters(wells)]
     scales = [(column, title, limits(wells[column], low)) for column, title, low in scales]
-    # A score means the same on every screen, so that its colours do too.
-    scales.insert(2, ("Score", "segmentation score", (0.0, 1.0)))
+    if config["unit"] == "cell":  # fields and tiles have no masks to score
+        # A score means the same on every screen, so that its colours do too.
+        scales.insert(2, ("Score", "segmentation score", (0.0, 1.0)))
     layouts = {row["plate"]: row["layout"] for row in config["plates"]}
     by_plate = dict(tuple(wells.groupby("Metadata_Plate")))
     losses = failures["Metadata_Plate"].value_counts()

@@ -176,7 +176,7 @@ def variance_grid(variance):
     return grid(variance.assign(Null=interval), columns)
 
 
-def failures_grid(failures):
+def failures_grid(failures, unit="cell"):
     """Everything that was lost, in the order of the workflow."""
     columns = {
         "Stage": ("Stage", text),
@@ -184,14 +184,14 @@ def failures_grid(failures):
         "Metadata_Well": ("Well", text),
         "Metadata_Site": ("Site", count),
         "Metadata_Channel": ("Channel", text),
-        "Cells": ("Cells", count),
+        "Cells": (f"{unit.capitalize()}s", count),
         "Reason": ("Reason", text),
         "Remedy": ("Remedy", text),
     }
     return grid(in_order(failures, LOSING_STAGES), columns)
 
 
-def cluster_cards(sizes, gallery, enrichment, alpha, most_compounds=3):
+def cluster_cards(sizes, gallery, enrichment, alpha, unit="cell", most_compounds=3):
     """Size, enriched compounds and typical cells of every cluster.
 
     Parameters
@@ -200,6 +200,7 @@ def cluster_cards(sizes, gallery, enrichment, alpha, most_compounds=3):
         As :func:`profiling.report.screen.read_screen` gives them.
     alpha : float
         Compounds with a q-value up to this are named.
+    unit : {"cell", "field", "tile"}
     most_compounds : int
 
     Returns
@@ -224,7 +225,7 @@ def cluster_cards(sizes, gallery, enrichment, alpha, most_compounds=3):
             for row in named.itertuples()
         ]
         pictures = [
-            {"uri": data_uri(row.Thumbnail, "image/webp"), "title": _cell_title(row)}
+            {"uri": data_uri(row.Thumbnail, "image/webp"), "title": _title(row, unit)}
             for row in gallery[gallery["Cluster"].eq(cluster)].itertuples()
         ]
         card = {"number": int(cluster), "colour": cluster_colour(cluster), "cells": count(size)}
@@ -233,6 +234,8 @@ def cluster_cards(sizes, gallery, enrichment, alpha, most_compounds=3):
     return cards
 
 
-def _cell_title(cell):
-    place = f"{cell.Metadata_Plate} {cell.Metadata_Well}, site {cell.Metadata_Site}, cell {cell.Metadata_CellID}"
+def _title(cell, unit):
+    place = f"{cell.Metadata_Plate} {cell.Metadata_Well}, site {cell.Metadata_Site}"
+    if unit != "field":  # a site is a field
+        place += f", {unit} {cell.Metadata_CellID}"
     return f"{text(cell.Metadata_Compound)} · {place} · {cell.ClusterDistance:.1f} from the centre"

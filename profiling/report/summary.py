@@ -9,14 +9,18 @@ from profiling.report.screen import count_rows, read_or_empty, table_files
 from profiling.tables import FIELD_KEY
 
 STAGES = (
-    "images", "platemap", "quality", "illumination", "limits", "segment", "overlays", "backbone", "embed", "merge",
-    "flags", "cell_flags", "scale", "reduce", "features", "clusters", "map", "phenotypes", "wells", "screen_wells",
-    "treatments", "enrichment", "activity", "failures", "report",
+    "images", "platemap", "quality", "illumination", "limits", "segment", "units", "overlays", "backbone", "embed",
+    "merge", "flags", "cell_flags", "scale", "reduce", "features", "clusters", "map", "phenotypes", "wells",
+    "screen_wells", "treatments", "enrichment", "activity", "failures", "report",
 )  # fmt: skip
 """Rules in the order of the workflow."""
 
 LOSING_STAGES = ("images", "quality", "platemap", "segmentation", "embedding", "features")
 """Stages of the failures table, in the order of the workflow."""
+
+
+SEGMENTED = {"cell": "cells segmented", "field": "fields with images", "tile": "tiles"}
+"""What goes into the embedding, by the unit of the screen."""
 
 
 def headline(results, plates):
@@ -93,11 +97,16 @@ def in_order(table, stages):
     return table.loc[place.sort_values(kind="stable").index].reset_index(drop=True)
 
 
+def recorded_config(results):
+    """The configuration of the screen's last start as a dict, empty where `config.json` is absent."""
+    path = Path(results) / "config.json"
+    return json.loads(path.read_text()) if path.is_file() else {}
+
+
 def screen_plates(results):
     """Plates of the screen that `config.json` names, or those with an image table where it is absent."""
-    config = Path(results) / "config.json"
-    if config.is_file():
-        return [row["plate"] for row in json.loads(config.read_text())["plates"] if row.get("exclude") != ["all"]]
+    if config := recorded_config(results):
+        return [row["plate"] for row in config["plates"] if row.get("exclude") != ["all"]]
     return sorted(path.stem for path in table_files(results, "images", ["*"])[0].parent.glob("*.parquet"))
 
 
@@ -105,18 +114,19 @@ def summary_lines(results, logs, report=None):
     """The final summary as lines of plain text; see :func:`print_summary`."""
     plates = screen_plates(results)
     counts = headline(results, plates)
+    units = recorded_config(results).get("unit", "cell") + "s"
     lines = ["", f"{counts['plates']:>12,}  plates: {_some(plates)}"]
     lines += [f"{counts[name]:>12,}  {name}" for name in ("wells", "fields")]
     lines += [
         f"{counts['images']:>12,}  images, {counts['images_lost']:,} of them lost",
-        f"{counts['cells_segmented']:>12,}  cells in (segmented)",
-        f"{counts['cells_embedded']:>12,}  cells embedded",
-        f"{counts['cells_profiled']:>12,}  cells out (profiled)",
+        f"{counts['cells_segmented']:>12,}  {units} in{' (segmented)' if units == 'cells' else ''}",
+        f"{counts['cells_embedded']:>12,}  {units} embedded",
+        f"{counts['cells_profiled']:>12,}  {units} out (profiled)",
         f"{counts['failures']:>12,}  losses, each with its reason in failures.parquet",
     ]
     failures = read_or_empty(results, "failures")
     for row in failures_by_stage(failures).itertuples():
-        lines.append(f"{row.Losses:>16,}  {row.Stage}" + (f", {int(row.Cells):,} cells" if row.Cells else ""))
+        lines.append(f"{row.Losses:>16,}  {row.Stage}" + (f", {int(row.Cells):,} {units}" if row.Cells else ""))
     stages = stage_times(logs)
     if len(stages):
         lines += ["", f"{'minutes':>12}  {'jobs':>6}  {'peak MiB':>9}  stage"]

@@ -3,8 +3,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
-from profiling.embeddings.crops import cut, leaves_image, mask_neighbours, resize, thumbnail
+from profiling.embeddings.crops import cut, leaves_image, mask_neighbours, resize, resize_matrix, thumbnail
 
 HEIGHT, WIDTH = 40, 56
 FIELD = np.random.default_rng(0).integers(0, 4096, (2, HEIGHT, WIDTH)).astype(np.uint16)
@@ -25,6 +26,19 @@ def test_crops_are_slices_of_the_reflected_field(centres, size):
     assert crops.dtype == FIELD.dtype
     for crop, (row, column) in zip(crops, np.rint(centres).astype(int) - size // 2 + PAD):
         assert np.array_equal(crop, PADDED[:, row : row + size, column : column + size])
+
+
+def test_crops_may_be_higher_than_wide():
+    crops = cut(FIELD, np.array([[20.0, 30.0], [0.0, 55.0]]), (12, 7))
+    assert np.array_equal(crops[0], FIELD[:, 14:26, 27:34])
+    assert np.array_equal(crops[1], PADDED[:, PAD - 6 : PAD + 6, PAD + 52 : PAD + 59])
+    assert leaves_image(np.array([[20.0, 30.0], [0.0, 55.0]]), (12, 7), (HEIGHT, WIDTH)).tolist() == [False, True]
+
+
+def test_a_field_smaller_than_the_crop_is_reflected_again_and_again():
+    field = np.arange(6).reshape(1, 2, 3)
+    expected = np.pad(field, ((0, 0), (8, 8), (8, 8)), mode="reflect")[0, 9 - 8 : 9 + 8, 10 - 8 : 10 + 8]
+    assert np.array_equal(cut(field, np.array([[1, 2]]), 16)[0, 0], expected)
 
 
 def test_crops_do_not_share_memory_with_the_field():
@@ -57,6 +71,22 @@ def test_a_constant_crop_stays_constant(value, before, after):
     out = resize(np.full((1, 2, before, before), value, dtype=np.float32), after)
     assert out.shape == (1, 2, after, after)
     assert np.allclose(out, value, atol=1e-6)
+
+
+@given(st.integers(4, 80), st.integers(4, 80), st.integers(4, 80))
+def test_resizing_is_that_of_pillow(height, width, size):
+    crop = np.random.default_rng(height * width).random((height, width), dtype=np.float32)
+    pillow = np.asarray(Image.fromarray(crop).resize((size, size), Image.Resampling.BILINEAR))
+    assert resize(crop[None, None], size)[0, 0] == pytest.approx(pillow, abs=1e-5)
+
+
+def test_each_pixel_of_a_resized_crop_is_a_weighted_mean():
+    for side, size in ((96, 96), (128, 96), (1080, 224), (64, 96), (1, 8), (7, 1)):
+        matrix = resize_matrix(side, size)
+        assert matrix.shape == (size, side)
+        assert matrix.min() >= 0
+        assert matrix.sum(axis=1) == pytest.approx(1, abs=1e-5)
+    assert np.array_equal(resize_matrix(96, 96), np.eye(96))
 
 
 def test_shrinking_keeps_the_mean_of_fine_structure():

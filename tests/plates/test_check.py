@@ -196,6 +196,7 @@ def test_every_fault_is_told_once_with_plate_place_and_remedy(fault, screen):
         ({"quality": {"bit_depth": 20}}, "warning", "quality.bit_depth is 20, and the images have 16 bits"),
         ({"embedding": {"crop": "101 px"}}, "error", "embedding.crop is 101 px, more than a side of the images (100"),
         ({"images": {"pixel_size": 0.5}, "embedding": {"crop": "60 um"}}, "error", "embedding.crop is 120 px"),
+        ({"unit": "tile"}, "error", "tiles.size is 224 px, more than a side of the images (100"),
         ({"illumination": {"minimum_fields": 49}}, "note", "fewer than 49 fields"),
         ({"images": {"channel_names": {"DNA": "DNA", "Red": "Actin"}}}, "error", "no image is of channel Actin"),
         ({"images": {"pattern": r"(?P<well>[A-Z]\d\d)_(?P<channel>s\d)"}}, "error", "no image of any well is left"),

@@ -23,8 +23,9 @@ EDITS = {
     "illumination": ({"dark": 90}, {"illumination"} | AFTER_ILLUMINATION),
     "limits": ({"high": 99.5}, {"limits"} | AFTER_LIMITS),
     "segmentation": ({"nucleus_diameter": "16 um"}, {"segment"} | AFTER_SEGMENTATION),
+    "tiles": ({"size": "100 px"}, set()),
     "overlays": ({"worst_sites": 2}, {"overlays"}),
-    "embedding": ({"crop": "50 um"}, {"backbone"} | AFTER_LIMITS),
+    "embedding": ({"crop": "50 um", "pooling": "mean"}, {"backbone"} | AFTER_LIMITS),
     "platemap": (
         {
             "concentration_unit": "nM",
@@ -41,16 +42,20 @@ EDITS = {
     "statistics": ({"alpha": 0.1}, {"enrichment", "activity"}),
     "report": ({"cells_per_cluster": 4}, set()),
     "max_failed_images": (0.2, {"usable"}),
+    "unit": ("tile", {"units"} | AFTER_SEGMENTATION - {"overlays"}),
     "seed": (7, {"clusters", "map", "phenotypes", "wells", "screen_wells", "enrichment", "activity", "treatments"}),
 }
 """Section → an edit of it and the rules that run for it; `configuration` and `report` always follow."""
 
+NOT_HERE = {"make_images", "segment", "units", "backbone"}
+"""Rules that this screen or an edit of it does not have, or that run only where other keys are left out."""
+
 
 def test_every_key_has_an_entry():
-    assert set(EDITS) == (set(SECTIONS) | {"seed", "max_failed_images"})
+    assert set(EDITS) == (set(SECTIONS) | {"seed", "max_failed_images", "unit"})
     assert set(RULES) == set(Config.model_fields)
     for section, (_, rules) in EDITS.items():
-        assert set(RULES[section]) <= rules | {"report", "make_images"}, section
+        assert set(RULES[section]) <= rules | {"report"} | NOT_HERE, section
 
 
 @pytest.mark.parametrize("section", EDITS)
@@ -60,6 +65,28 @@ def test_an_edit_reruns_exactly_what_it_touches(simulated, section):
     original = path.read_text()
     config = yaml.safe_load(original)
     config[section] = {**config.get(section, {}), **edit} if isinstance(edit, dict) else edit
+    try:
+        write_config(simulated, config)
+        assert planned(simulated) == expected | {"configuration", "report"}
+    finally:
+        path.write_text(original)
+
+
+@pytest.mark.parametrize(
+    ("edit", "expected"),
+    [
+        ({"device": "cpu", "batch_size": 7}, set()),
+        ({"crop": "50 um"}, AFTER_LIMITS),
+        ({"thumbnails_per_well": 5}, AFTER_LIMITS),
+        ({"precision": "auto"}, {"precision"} | AFTER_LIMITS),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, dict) else "",
+)
+def test_an_edit_of_the_embedding_reruns_no_more_than_it_touches(simulated, edit, expected):
+    path = simulated / "config.yaml"
+    original = path.read_text()
+    config = yaml.safe_load(original)
+    config["embedding"] = {**config.get("embedding", {}), **edit}
     try:
         write_config(simulated, config)
         assert planned(simulated) == expected | {"configuration", "report"}

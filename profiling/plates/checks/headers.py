@@ -85,10 +85,13 @@ def unfit_settings(images, config):
     if bits and config.quality.bit_depth > bits:
         what = f"quality.bit_depth is {config.quality.bit_depth}, and the images have {bits} bits"
         said.append(("warning", what, "", f"set it to {bits}, or saturated images are not noticed"))
-    side = float(config.resolved("embedding").get("crop", config.embedding.crop).split()[0])
+    if config.unit == "field":
+        return said
+    section, key = ("embedding", "crop") if config.unit == "cell" else ("tiles", "size")
+    side = float(config.resolved(section).get(key, getattr(getattr(config, section), key)).split()[0])
     usual = int(read[["Width", "Height"]].min(axis=1).median())
     if side > usual:
-        what = f"embedding.crop is {side:g} px, more than a side of the images ({usual} px)"
+        what = f"{section}.{key} is {side:g} px, more than a side of the images ({usual} px)"
         said.append(("error", what, "", "make it smaller, or correct images.pixel_size"))
     return said
 

@@ -1,0 +1,341 @@
+"""Cells per second of processor time, from LZW files to the tables of embeddings, against a naive loop.
+
+    python -m benchmarks.speed [--fields 4] [--repeats 2] [--only WORD ...] [--without WORD ...] [--folder FOLDER]
+
+Simulated fields of 1080 x 1080 px, three channels, with about 140 cells. One process with one thread; everything is
+measured in turns, and the figure is that of the fastest turn. For every network:
+
+- `raw`: the network alone, in the same engine at the same batch;
+- `stage`: from fields in memory to features; `of raw` is its share;
+- `job`: from files and masks to features, the whole embedding job with its tables and thumbnails; `disk` is that of
+  the embeddings;
+- `with masks`: the same with segmentation and the measurements of cells.
+
+`ratio` is `job` to the naive loop (see benchmarks/naive_loop.py), `disk ratio` to that with its crops on
+disk, `peer` to the 14 cells per second that scPortrait 1.8 was measured at. Starting (reading the tables, compiling the
+network) is told apart, as a job takes minutes. Words of `--only`: naive, disk, memory, workers, and those in the names
+of the networks.
+"""
+
+import argparse
+import functools
+import json
+import multiprocessing
+import os
+import re
+import tempfile
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # read by libraries when they are loaded
+
+import cv2
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from benchmarks.speed_screen import CHANNELS, make_screen, repeat_screen, segment_screen
+from profiling.embeddings.jobs import embed, embed_fields, fetch_backbone, load_engine
+from profiling.embeddings.reading import crop_sides, field_labels, read_fields, read_scaling
+from profiling.images.fields import read_flatfields
+from profiling.settings import Embedding
+from profiling.tables import read_table, write_table
+
+PEER = 14  # cells per CPU-second, scPortrait 1.8 with ResNet-18, masks given
+RESNET = {"backbone": "torchvision:resnet18", "weights": "untrained", "layers": ["last"], "pooling": "mean"}
+TOGETHER = {"composite": list(CHANNELS)}
+NETWORKS = {
+    "lite0 96 composite fp32": TOGETHER,
+    "lite0 96 composite bf16": TOGETHER | {"precision": "bf16"},
+    "lite0 96 channels fp32": {},
+    "lite0 96 channels bf16": {"precision": "bf16"},
+    "lite0 128 composite fp32": TOGETHER | {"input_size": 128, "crop": "128 px"},
+    "lite0 128 channels fp32": {"input_size": 128, "crop": "128 px"},
+    "lite0 crop 128 to 96 composite fp32": TOGETHER | {"crop": "128 px"},
+    "resnet18 96 composite fp32": TOGETHER | RESNET,
+}
+"""Settings by name. Random weights are as fast as trained ones."""
+RATIOS = {"ratio": "naive resnet18 96 composite fp32", "disk ratio": "naive disk resnet18 128 composite fp32"}
+
+
+def main(arguments=None):
+    """Measure and print."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.speed", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--fields", type=int, default=4)
+    parser.add_argument("--repeats", type=int, default=2)
+    parser.add_argument("--only", nargs="*", default=[], metavar="WORD", help="rows with all of these words")
+    parser.add_argument("--without", nargs="*", default=[], metavar="WORD", help="rows with none of these words")
+    parser.add_argument("--folder", type=Path, help="keep the fields and networks there and use them again")
+    given = parser.parse_args(arguments)
+    cv2.setNumThreads(1)
+
+    def wanted(name):
+        words = set(name.split())
+        return set(given.only) <= words and not words & set(given.without)
+
+    with tempfile.TemporaryDirectory() as temporary, threadpool_limits(1):
+        folder = given.folder or Path(temporary)
+        screen = prepare_screen(folder / f"screen{given.fields}", given.fields)
+        measure_rates(folder, screen, wanted, given.repeats)
+        name = next(iter(NETWORKS))
+        if wanted("memory"):
+            measure_memory(folder, name, screen)
+        if wanted("workers"):
+            measure_workers(folder, name, screen, given.repeats)
+
+
+def prepare_screen(folder, fields):
+    """The screen in a folder, made where it is not there."""
+    record = folder / "screen.json"
+    if record.is_file():
+        paths = json.loads(record.read_text())
+        from benchmarks.speed_screen import Screen
+
+        return Screen(*(Path(path) if isinstance(path, str) else path for path in paths))
+    screen = make_screen(folder, fields)
+    record.write_text(json.dumps(screen, default=str))
+    return screen
+
+
+def prepare_network(folder, name):
+    """Settings of a network, and its record with the exported network beside it."""
+    settings = Embedding(device="cpu", **{"crop": "96 px", **NETWORKS[name]})
+    key = re.sub(r"\W", "-", name.removesuffix("bf16").removesuffix("fp32"))
+    record = folder / key / "backbone.json"
+    if not record.is_file():
+        record.parent.mkdir(parents=True, exist_ok=True)
+        fetch_backbone(settings, record)
+    return settings, record
+
+
+class Task:
+    """The embedding of a screen's fields by one network, in the steps that are timed."""
+
+    def __init__(self, folder, name, screen, out=None):
+        self.settings, self.record = prepare_network(folder, name)
+        self.screen = screen
+        self.cells = read_table(screen.segmented, "segmented")
+        self.flats = read_flatfields(screen.flatfields, list(CHANNELS))
+        scaling = read_scaling(self.flats, screen.limits)
+        self.crop = crop_sides(self.settings, self.cells, self.flats)
+        self.engine = load_engine(self.settings, self.record, scaling, self.crop)
+        self.out = out or folder / "out" / re.sub(r"\W", "-", name)
+        (self.out / "none").mkdir(parents=True, exist_ok=True)
+        self.passes = 1 if self.settings.composite else len(CHANNELS)
+        self.images = np.random.default_rng(0).random(self.engine.shape, dtype=np.float32)
+
+    def fields(self):
+        """Fields as read from files."""
+        images = read_table(self.screen.images, "images")
+        labels = lambda rows: self.screen.labels  # noqa: E731
+        return read_fields(self.cells, images, self.screen.folder, self.flats, labels, self.settings)[1]
+
+    @functools.cached_property
+    def held(self):
+        """The fields in memory."""
+        return list(self.fields())
+
+    def raw(self):
+        """As many cells through the network alone."""
+        request = self.engine.requests[0]
+        tensor = request.get_input_tensor()
+        tensor.data[:] = self.images.reshape(tensor.data.shape)
+        for _ in range(len(self.cells) // len(self.images)):
+            request.infer()
+        return len(self.cells) // len(self.images) * len(self.images)
+
+    def stage(self):
+        """From fields in memory to features."""
+        return sum(len(result.features) for _, result in embed_fields(self.engine, iter(self.held)))
+
+    def decoded(self):
+        """From files to features in memory."""
+        return sum(len(result.features) for _, result in embed_fields(self.engine, self.fields()))
+
+    def job(self, cells=None, out=None):
+        """The whole job, with its start."""
+        screen, out = self.screen, out or self.out
+        embed(
+            screen.images, screen.folder, screen.flatfields, screen.limits, cells or screen.segmented, screen.labels,
+            self.record, screen.wells, list(CHANNELS), self.settings,
+            *(out / f"{table}.parquet" for table in ("embeddings", "cells", "thumbnails")),
+        )  # fmt: skip
+        return len(self.cells)
+
+    def start(self):
+        """The same job for no cells: what it costs to start."""
+        path = self.out / "none" / "segmented.parquet"
+        write_table(path, "segmented", self.cells.head(0))
+        self.job(path, path.parent)
+        return 0
+
+
+def measure_rates(folder, screen, wanted, repeats):
+    """Print the rates of the networks, of segmentation and of the naive loop."""
+    tasks = {name: Task(folder, name, screen) for name in NETWORKS if wanted(name)}
+    timed = {}
+    for name, task in tasks.items():
+        for step in (task.raw, task.stage, task.job, task.start):
+            timed[name, step.__name__] = step
+    cells = len(read_table(screen.segmented, "segmented"))
+    timed["segmentation"] = lambda: segment_screen(screen) or cells
+    timed |= naive_loops(screen, wanted)
+    seconds, counts = take_turns(timed, repeats)
+    segmentation = seconds["segmentation"] / cells
+    print(f"{cells} cells in {len(read_table(screen.images, 'images')) // len(CHANNELS)} fields")
+    print(f"segmentation and measurements alone: {1 / segmentation:.0f} cells per CPU-second")
+    naive = {key: counts[key] / seconds[key] for key in timed if isinstance(key, str) and key.startswith("naive")}
+    for name, rate in naive.items():
+        print(f"{name}: {rate:.1f} cells per CPU-second")
+    header = ("raw", "stage", "of raw", "job", "of raw", *RATIOS, "peer", "with masks", "start", "disk")
+    print(f"\n{'cells per CPU-second':38}" + "".join(f"{title:>12}" for title in header))
+    for name, task in tasks.items():
+        rates = {step: counts[name, step] / seconds[name, step] for step in ("raw", "stage")}
+        duration = (seconds[name, "job"] - seconds[name, "start"]) / cells
+        disk = (task.out / "embeddings.parquet").stat().st_size / cells
+        row = (
+            f"{rates['raw']:.0f}", f"{rates['stage']:.0f}", f"{rates['stage'] / rates['raw']:.0%}",
+            f"{1 / duration:.0f}", f"{1 / duration / rates['raw']:.0%}",
+            *(f"{1 / duration / naive[loop]:.1f}" if loop in naive else "-" for loop in RATIOS.values()),
+            f"{1 / duration / PEER:.1f}",
+            f"{1 / (duration + segmentation):.0f}", f"{seconds[name, 'start']:.1f} s", f"{disk:.0f} B/cell",
+        )  # fmt: skip
+        print(f"{name:38}" + "".join(f"{value:>12}" for value in row))
+
+
+def naive_loops(screen, wanted):
+    """The naive loop as steps to time: the network at 96 px, and at 128 px through a file, as the peer does."""
+    variants = dict(zip(RATIOS.values(), ({}, {"on_disk": True}), strict=True))
+    if not any(wanted(name) for name in variants):
+        return {}
+    import torch
+    from torchvision.models import resnet18
+
+    from benchmarks.naive_loop import naive_features
+
+    torch.set_num_threads(1)
+    network = resnet18(weights=None).eval()
+    network.fc = torch.nn.Identity()
+    images = read_table(screen.images, "images")
+    fields = []
+    for site, rows in read_table(screen.segmented, "segmented").groupby(["Metadata_Well", "Metadata_Site"]):
+        own = images[(images["Metadata_Well"] == site[0]) & (images["Metadata_Site"] == site[1])]
+        paths = [screen.folder / own.set_index("Metadata_Channel")["Path"][channel] for channel in CHANNELS]
+        centres = rows[["Nuclei_Location_CenterY", "Nuclei_Location_CenterX"]].to_numpy()
+        fields.append((paths, rows, centres, rows["Metadata_CellID"].to_numpy()))
+
+    def run(crop, **options):
+        given = ((paths, field_labels(screen.labels, rows), *rest) for paths, rows, *rest in fields)
+        return len(naive_features(given, network, crop, crop, **options)[0])
+
+    sizes = {name: 128 if "128" in name else 96 for name in variants}
+    return {name: functools.partial(run, sizes[name], **variants[name]) for name in variants if wanted(name)}
+
+
+def take_turns(steps, repeats):
+    """Seconds of processor time of the fastest turn of each step, and the cells of one.
+
+    Parameters
+    ----------
+    steps : dict
+        Name → a function that returns a number of cells.
+    repeats : int
+        Turns of all steps, after one that is not counted for steps that take less than two seconds.
+    """
+    seconds, counts = {}, {}
+    for turn in range(repeats + 1):
+        for name, step in steps.items():
+            if turn == repeats and seconds[name] > 2:
+                continue
+            start = time.process_time()
+            counts[name] = step()
+            duration = time.process_time() - start
+            seconds[name] = min(seconds.get(name, duration), duration)
+    return seconds, counts
+
+
+def measure_memory(folder, name, screen):
+    """Print the peak memory of a job on the fields and on four times as many, each in a process of its own."""
+    peaks = []
+    with tempfile.TemporaryDirectory() as temporary:
+        for times in (1, 4):
+            longer = repeat_screen(screen, times, Path(temporary) / str(times))
+            peaks.append(in_processes(1, run_job, folder, name, longer)[0].memory)
+    print(f"\npeak memory: {peaks[0]:.0f} MiB, with four times as many fields {peaks[1]:.0f} MiB")
+
+
+def measure_workers(folder, name, screen, repeats):
+    """Print what two workers do by the clock to what one does, beside the same of the network alone."""
+    ratios = {}
+    with tempfile.TemporaryDirectory() as temporary:
+        longer = repeat_screen(screen, 4, Path(temporary) / "long")
+        for what in ("raw", "decoded"):
+            walls = {count: [] for count in (1, 2)}
+            for _ in range(repeats):
+                for count, found in walls.items():
+                    found.append(max(run.wall for run in in_processes(count, run_step, folder, name, longer, what)))
+            ratios[what] = 2 * min(walls[1]) / min(walls[2])
+    print(
+        f"two workers do {ratios['decoded']:.2f} × the work of one; the network alone in two processes "
+        f"{ratios['raw']:.2f} ×, which is what the cores of this machine allow"
+    )
+
+
+def in_processes(count, function, *arguments):
+    """What `count` processes return, which all begin at the same time."""
+    context = multiprocessing.get_context("spawn")
+    barrier, queue = context.Barrier(count), context.Queue()
+    processes = [
+        context.Process(target=_run, args=(function, arguments, index, barrier, queue)) for index in range(count)
+    ]
+    for process in processes:
+        process.start()
+    results = [queue.get(timeout=600) for _ in processes]
+    for process in processes:
+        process.join()
+    if errors := [result for result in results if isinstance(result, str)]:
+        raise RuntimeError(errors[0])
+    return results
+
+
+def _run(function, arguments, index, barrier, queue):
+    try:
+        cv2.setNumThreads(1)
+        queue.put(SimpleNamespace(**function(*arguments, index, barrier)))
+    except Exception as error:
+        barrier.abort()
+        queue.put(f"{type(error).__name__}: {error}")
+
+
+def run_job(folder, name, screen, index, barrier):
+    """A whole job, for its peak of memory."""
+    task = Task(folder, name, screen, folder / f"out{index}")
+    task.job()
+    return {"memory": peak_memory()}
+
+
+def run_step(folder, name, screen, what, index, barrier):
+    """A step by the clock, begun when the other processes are ready."""
+    task = Task(folder, name, screen, folder / f"out{index}")
+    task.raw()
+    barrier.wait()
+    start = time.perf_counter()
+    getattr(task, what)()
+    return {"wall": time.perf_counter() - start}
+
+
+def peak_memory():
+    """Largest resident memory of this process so far, MiB."""
+    status = Path("/proc/self/status")
+    if status.is_file():
+        # That of getrusage would count what the process that started this one had.
+        return int(re.search(r"VmHWM:\s+(\d+)", status.read_text())[1]) / 1024
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+
+
+if __name__ == "__main__":
+    main()

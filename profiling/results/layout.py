@@ -1,0 +1,182 @@
+"""What the workflow makes: every job of a screen and its outputs, known from the configuration alone."""
+
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+from profiling.errors import ProfilingError
+
+STAGES = (
+    "images", "quality", "illumination", "segment", "overlays", "embed", "flags", "features", "phenotypes", "wells",
+    "models", "statistics", "report",
+)  # fmt: skip
+"""Stages in the order of the workflow; the last three are of the screen, the others of a plate."""
+
+PLATE_STAGES = STAGES[:-3]
+
+
+class Rule(NamedTuple):
+    """A rule of the workflow.
+
+    Attributes
+    ----------
+    name, stage : str
+    outputs : tuple of str
+        Paths below the results folder. A rule whose paths have ``{chunk}`` runs once a chunk, one with ``{plate}``
+        once a plate; ``{channel}`` stands for one file a channel.
+    """
+
+    name: str
+    stage: str
+    outputs: tuple[str, ...]
+
+    @property
+    def per(self):
+        """What the rule runs once for: chunk, plate or screen."""
+        return next((kind for kind in ("chunk", "plate") if f"{{{kind}}}" in self.outputs[0]), "screen")
+
+
+RULES = (
+    Rule("configuration", "report", ("config.json",)),
+    Rule("images", "images", ("images/{plate}.parquet", "chunks/{plate}/unplaced.parquet")),
+    Rule("platemap", "images", ("platemaps/{plate}.parquet",)),
+    Rule("quality", "quality", ("chunks/{plate}/{chunk}/quality.parquet",)),
+    Rule("merge_quality", "quality", ("quality/{plate}.parquet",)),
+    Rule("usable", "quality", ("chunks/{plate}/usable.txt",)),
+    Rule("illumination", "illumination", ("illumination/{plate}/{channel}.tif",)),
+    Rule("limits", "illumination", ("limits/{plate}.parquet",)),
+    Rule(
+        "segment",
+        "segment",
+        ("chunks/{plate}/{chunk}/segmented.parquet", "chunks/{plate}/{chunk}/fields.parquet", "labels/{plate}/{chunk}"),
+    ),
+    Rule("merge_fields", "segment", ("fields/{plate}.parquet",)),
+    Rule("overlays", "overlays", ("overlays/{plate}.parquet",)),
+    Rule("backbone", "models", ("models/backbone.json", "models/backbone.xml", "models/backbone.bin")),
+    Rule(
+        "embed",
+        "embed",
+        tuple(f"chunks/{{plate}}/{{chunk}}/{name}.parquet" for name in ("embeddings", "cells", "thumbnails")),
+    ),
+    Rule("merge_cells", "embed", tuple(f"{name}/{{plate}}.parquet" for name in ("cells", "embeddings", "thumbnails"))),
+    Rule("flags", "flags", ("flags/{plate}.parquet",)),
+    Rule("cell_flags", "flags", ("cell_flags/{plate}.parquet",)),
+    Rule("scale", "features", ("models/scalers/{plate}.npz",)),
+    Rule("reduce", "models", ("models/reduction.npz",)),
+    Rule("features", "features", ("features/{plate}.parquet", "chunks/{plate}/left_out.parquet")),
+    Rule("clusters", "models", ("models/clusters.npz", "clusters.parquet")),
+    Rule("map", "models", ("models/map.npz",)),
+    Rule("phenotypes", "phenotypes", ("phenotypes/{plate}.parquet",)),
+    Rule("wells", "wells", ("chunks/{plate}/wells.parquet",)),
+    Rule("screen_wells", "statistics", ("wells.parquet",)),
+    Rule("treatments", "statistics", ("treatments.parquet",)),
+    Rule("enrichment", "statistics", ("enrichment.parquet",)),
+    Rule("activity", "statistics", ("activity.parquet", "variance.parquet")),
+    Rule("failures", "report", ("failures.parquet",)),
+    Rule("report", "report", ("report.html",)),
+)
+"""Rules in the order of the workflow."""
+
+STACK_RULES = (
+    Rule("images", "images", ("chunks/{plate}/planes.parquet", "chunks/{plate}/unplaced.parquet")),
+    Rule("make_images", "images", ("chunks/{plate}/{chunk}/images.parquet", "chunks/{plate}/{chunk}/images")),
+    Rule("merge_images", "images", ("images/{plate}.parquet",)),
+)
+"""Rules in the place of `images` where images are made of stacks."""
+
+
+class Screen(NamedTuple):
+    """What the configuration says of a screen's files.
+
+    Attributes
+    ----------
+    chunks : dict of str to int
+        Plate → its chunks, without the plates that are left out.
+    channels : list of str
+    stacks : bool
+        Whether images are made of stacks.
+    """
+
+    chunks: dict[str, int]
+    channels: list[str]
+    stacks: bool
+
+
+class Job(NamedTuple):
+    """A job: its rule, its plate and chunk (None where it has none) and its outputs below the results folder."""
+
+    rule: str
+    stage: str
+    plate: str | None
+    chunk: int | None
+    outputs: list[str]
+
+
+def read_config(results):
+    """The configuration that the workflow keeps in its results, as plain values.
+
+    Raises
+    ------
+    ProfilingError
+        If it is absent or not JSON.
+    """
+    path = Path(results) / "config.json"
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+        config["plates"], config["channels"]
+    except FileNotFoundError:
+        raise ProfilingError(
+            f"{results}: has no config.json, so it is not the results folder of a screen that was started; name the "
+            "folder `results` of one"
+        ) from None
+    except (ValueError, KeyError, TypeError):
+        raise ProfilingError(
+            f"{path}: is not the configuration of a screen; remove it and start the workflow, which writes it again"
+        ) from None
+    return config
+
+
+def describe_screen(config):
+    """Plates, chunks and channels of a configuration given as plain values, defaults included."""
+    plates = [row for row in config["plates"] if row.get("exclude") != ["all"]]
+    chunks = {row["plate"]: min(config["chunks_per_plate"], row["layout"]) for row in plates}
+    return Screen(chunks, config["channels"], config.get("images", {}).get("z") in ("maximum", "focus"))
+
+
+def rules_of(screen):
+    """The rules that a screen needs, in the order of the workflow."""
+    if not screen.stacks:
+        return RULES
+    return tuple(new for rule in RULES for new in (STACK_RULES if rule.name == "images" else (rule,)))
+
+
+def list_jobs(screen):
+    """Every job of a screen, in the order of the rules.
+
+    Parameters
+    ----------
+    screen : Screen
+
+    Returns
+    -------
+    list of Job
+    """
+    jobs = []
+    for rule in rules_of(screen):
+        paths = [path for output in rule.outputs for path in _channels(output, screen.channels)]
+        if rule.per == "screen":
+            jobs.append(Job(rule.name, rule.stage, None, None, paths))
+            continue
+        for plate, count in screen.chunks.items():
+            of_plate = [path.replace("{plate}", plate) for path in paths]
+            if rule.per == "plate":
+                jobs.append(Job(rule.name, rule.stage, plate, None, of_plate))
+                continue
+            for chunk in range(1, count + 1):
+                outputs = [path.replace("{chunk}", str(chunk)) for path in of_plate]
+                jobs.append(Job(rule.name, rule.stage, plate, chunk, outputs))
+    return jobs
+
+
+def _channels(output, channels):
+    return [output.replace("{channel}", name) for name in channels] if "{channel}" in output else [output]
