@@ -282,7 +282,14 @@ def main(arguments=None):
     parser.add_argument("--seeds", type=int, default=5, help="fold seeds (default 5)")
     parser.add_argument("--c", type=float, default=0.01, help="inverse regularisation, the same for all rows")
     parser.add_argument("--no-clusters", action="store_true", help="leave k-means out")
-    parser.add_argument("--choose", action="store_true", help="choose on half of the plates, confirm on the other half")
+    parser.add_argument(
+        "--choose",
+        type=int,
+        nargs="?",
+        const=10,
+        metavar="SPLITS",
+        help="choose the best row on half of the plates, confirm it on the other half; so many random halves (10)",
+    )
     parser.add_argument("--table", type=Path, help="write the figures as CSV")
     options = parser.parse_args(arguments)
     rows = {name: row for name, row in ROWS.items() if options.rows is None or name in options.rows}
@@ -327,14 +334,14 @@ def _run(options, rows):
         show(name, features, linear_probe(options.c), facts)
         kept[name] = features[0]
     if options.choose:
-        _show_choice(kept, index, options.c)
+        _show_choice(kept, index, options.c, options.choose)
     if options.table:
         pd.DataFrame(table).T.rename_axis("features").to_csv(options.table)
 
 
-def _show_choice(features, index, c):
+def _show_choice(features, index, c, splits):
     y, plates = index["phenotype"].to_numpy(str), index["plate"].to_numpy(str)
-    found = choose_and_confirm(features, y, plates, linear_probe(c))
+    found = choose_and_confirm(features, y, plates, linear_probe(c), splits)
     chosen = [confirmed[name] for name, confirmed in found]
     print("\n| fitted on half of the plates, judged on the others | chosen | accuracy | balanced |\n|---|---|---|---|")
     print("| the best of the first half | {} | {:.3f} | {:.3f} |".format(len(found), *np.mean(chosen, axis=0)))

@@ -27,15 +27,16 @@ from profiling.settings import Embedding, pixels
 
 PLATE = "BENCHMARK"
 TOGETHER = {"composite": list(CHANNELS)}
+PLAIN = {"pooling": "mean+std"}
 BLOCK_4 = {"layers": ["blocks.4"], "pooling": CENTRED}
 ROWS = {
     "untrained, block 4, centre": BLOCK_4 | {"weights": "untrained"},
-    "last layer": {"layers": ["last"]},
-    "block 5": {"layers": ["blocks.5"]},
-    "block 4": {"layers": ["blocks.4"]},
+    "last layer": PLAIN | {"layers": ["last"]},
+    "block 5": PLAIN | {"layers": ["blocks.5"]},
+    "block 4": PLAIN | {"layers": ["blocks.4"]},
     "block 4, centre": BLOCK_4,
     "block 4, centre, composite": BLOCK_4 | TOGETHER,
-    "block 5, composite": {"layers": ["blocks.5"]} | TOGETHER,
+    "block 5, composite": PLAIN | {"layers": ["blocks.5"]} | TOGETHER,
     "block 4, centre, masked": BLOCK_4 | {"neighbours": "mask"},
     "block 4, centre, 128 px": BLOCK_4 | {"input_size": 128},
     "block 4, centre, 64 px crop": BLOCK_4 | {"crop": "64 px"},

@@ -1,6 +1,6 @@
 """Cells per second of processor time, from LZW files to the tables of embeddings, against a naive loop.
 
-    python -m benchmarks.speed [--fields 4] [--repeats 2] [--only WORD ...] [--without WORD ...] [--folder FOLDER]
+    python -m benchmarks.speed [--fields 3] [--repeats 2] [--only WORD ...] [--without WORD ...] [--folder FOLDER]
 
 Simulated fields of 1080 x 1080 px, three channels, with about 140 cells. One process with one thread; everything is
 measured in turns, and the figure is that of the fastest turn. For every network:
@@ -9,7 +9,7 @@ measured in turns, and the figure is that of the fastest turn. For every network
 - `stage`: from fields in memory to features; `of raw` is its share;
 - `job`: from files and masks to features, the whole embedding job with its tables and thumbnails; `disk` is that of
   the embeddings;
-- `with masks`: the same with segmentation and the measurements of cells.
+- `+ classical`, `+ nuclei`: the same with segmentation by these engines and the measurements of cells.
 
 `ratio` is `job` to the naive loop (see benchmarks/naive_loop.py), `disk ratio` to that with its crops on
 disk, `peer` to the 14 cells per second that scPortrait 1.8 was measured at. Starting (reading the tables, compiling the
@@ -55,6 +55,7 @@ NETWORKS = {
     "resnet18 96 composite fp32": TOGETHER | RESNET,
 }
 """Settings by name. Random weights are as fast as trained ones."""
+ENGINES = ("classical", "nuclei")
 RATIOS = {"ratio": "naive resnet18 96 composite fp32", "disk ratio": "naive disk resnet18 128 composite fp32"}
 
 
@@ -63,7 +64,7 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.speed", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--fields", type=int, default=4)
+    parser.add_argument("--fields", type=int, default=3)
     parser.add_argument("--repeats", type=int, default=2)
     parser.add_argument("--only", nargs="*", default=[], metavar="WORD", help="rows with all of these words")
     parser.add_argument("--without", nargs="*", default=[], metavar="WORD", help="rows with none of these words")
@@ -180,16 +181,31 @@ def measure_rates(folder, screen, wanted, repeats):
         for step in (task.raw, task.stage, task.job, task.start):
             timed[name, step.__name__] = step
     cells = len(read_table(screen.segmented, "segmented"))
-    timed["segmentation"] = lambda: segment_screen(screen) or cells
+    for engine in ENGINES:
+        elsewhere = screen._replace(segmented=folder / engine / "segmented.parquet", labels=folder / engine / "labels")
+        elsewhere.labels.mkdir(parents=True, exist_ok=True)
+        timed[engine] = functools.partial(segment_screen, elsewhere, engine)
     timed |= naive_loops(screen, wanted)
     seconds, counts = take_turns(timed, repeats)
-    segmentation = seconds["segmentation"] / cells
+    segmentation = {engine: seconds[engine] / cells for engine in ENGINES}
     print(f"{cells} cells in {len(read_table(screen.images, 'images')) // len(CHANNELS)} fields")
-    print(f"segmentation and measurements alone: {1 / segmentation:.0f} cells per CPU-second")
+    for engine, duration in segmentation.items():
+        print(f"segmentation ({engine}) and measurements alone: {1 / duration:.0f} cells per CPU-second")
     naive = {key: counts[key] / seconds[key] for key in timed if isinstance(key, str) and key.startswith("naive")}
     for name, rate in naive.items():
         print(f"{name}: {rate:.1f} cells per CPU-second")
-    header = ("raw", "stage", "of raw", "job", "of raw", *RATIOS, "peer", "with masks", "start", "disk")
+    header = (
+        "raw",
+        "stage",
+        "of raw",
+        "job",
+        "of raw",
+        *RATIOS,
+        "peer",
+        *(f"+ {engine}" for engine in ENGINES),
+        "start",
+        "disk",
+    )
     print(f"\n{'cells per CPU-second':38}" + "".join(f"{title:>12}" for title in header))
     for name, task in tasks.items():
         rates = {step: counts[name, step] / seconds[name, step] for step in ("raw", "stage")}
@@ -200,7 +216,8 @@ def measure_rates(folder, screen, wanted, repeats):
             f"{1 / duration:.0f}", f"{1 / duration / rates['raw']:.0%}",
             *(f"{1 / duration / naive[loop]:.1f}" if loop in naive else "-" for loop in RATIOS.values()),
             f"{1 / duration / PEER:.1f}",
-            f"{1 / (duration + segmentation):.0f}", f"{seconds[name, 'start']:.1f} s", f"{disk:.0f} B/cell",
+            *(f"{1 / (duration + masks):.0f}" for masks in segmentation.values()),
+            f"{seconds[name, 'start']:.1f} s", f"{disk:.0f} B/cell",
         )  # fmt: skip
         print(f"{name:38}" + "".join(f"{value:>12}" for value in row))
 

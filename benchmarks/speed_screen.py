@@ -71,9 +71,9 @@ def make_screen(folder, fields, seed=0):
     return screen
 
 
-def segment_screen(screen):
-    """Segment a screen by the default engine, with the diameter given; writes its cell table and labels."""
-    settings = Segmentation(nucleus_diameter="23 px", cells_channel="Actin")
+def segment_screen(screen, engine="classical"):
+    """Segment and measure a screen, with the diameter of nuclei given; writes its cell table and labels."""
+    settings = Segmentation(engine=engine, nucleus_diameter="23 px", cells_channel="Actin")
     segment(
         screen.images, screen.folder, screen.flatfields, screen.wells, list(CHANNELS), settings,
         screen.segmented, screen.segmented.with_name("fields.parquet"), screen.labels,

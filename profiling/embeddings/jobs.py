@@ -22,26 +22,19 @@ from profiling.tables import CELL_KEY, embedding_arrays, read_table, table_write
 
 def fetch_backbone(settings, out):
     """Load the backbone once, which downloads its weights; record it as JSON and export it for CPUs beside that."""
+    from profiling.embeddings.backbones import backbone_of
     from profiling.embeddings.exported import export_network
 
     backbone = backbone_of(settings)
     channels = len(settings.composite) if settings.composite else 1
     export_network(backbone, settings.pooling, channels, settings.input_size, Path(out).with_suffix(".xml"))
-    names = ("name", "weights", "licence", "sha256", "layers", "mean", "std")
+    record = {
+        name: getattr(backbone, name) for name in ("name", "weights", "licence", "sha256", "layers", "mean", "std")
+    }
+    record |= {name: getattr(settings, name) for name in ("input_size", "composite", "pooling", "tokens", "rotations")}
     with whole_file(out) as temporary:
-        temporary.write_text(json.dumps({name: getattr(backbone, name) for name in names}, indent=2) + "\n")
+        temporary.write_text(json.dumps(record, indent=2) + "\n")
     log.info("%s: weights %s", backbone.name, backbone.sha256[:16])
-
-
-def backbone_of(settings):
-    """The backbone of the settings, with its weights."""
-    from profiling.embeddings.backbones import load_backbone
-
-    return load_backbone(
-        settings.backbone, settings.weights, settings.layers, size=settings.input_size,
-        channels=len(settings.composite) if settings.composite else None, mean=settings.input_mean,
-        std=settings.input_std, scaling=settings.input_scaling, tokens=settings.tokens, rotations=settings.rotations,
-    )  # fmt: skip
 
 
 def embed(
@@ -167,6 +160,7 @@ def load_engine(settings, backbone, scaling, crop, threads=1):
         log.info("device cpu, %s", settings.precision)
         network = Path(backbone).with_suffix(".xml")
         return ExportedEngine(network, scaling, crop, bool(settings.composite), settings.precision, threads)
+    from profiling.embeddings.backbones import backbone_of
     from profiling.embeddings.torch_engine import torch_engine
 
     loaded = backbone_of(settings)

@@ -332,7 +332,7 @@ def check_models(results, plates):
                     break
                 distance = assign(x, centres)[1]
                 given = phenotypes["ClusterDistance"].to_numpy()
-                cluster = phenotypes["Cluster"].to_numpy()
+                cluster = phenotypes["Cluster"].fill_null(0).to_numpy()
                 valid = (cluster >= 1) & (cluster <= len(centres))
                 # Of two centres at the same distance either is right.
                 own = np.linalg.norm(x - centres[np.where(valid, cluster, 1) - 1], axis=1)

@@ -5,6 +5,8 @@ import os
 import re
 from pathlib import Path
 
+import pyarrow as pa
+
 from profiling.plates.wells import chunk_wells
 from profiling.progress import track
 from profiling.results.count_checks import (
@@ -77,8 +79,8 @@ def verify(results, quick=False):
     findings += [*wrong, *check_weights(facts, backbone)]
     findings += _check_plates(results, values, screen, present - broken, quick)
     if not quick:
-        findings += check_failures(results, screen.chunks)
-        findings += check_models(results, screen.chunks)
+        findings += _guarded("failures.parquet", check_failures(results, screen.chunks))
+        findings += _guarded("models", check_models(results, screen.chunks))
         findings += check_hashes(results, {finding.file for finding in findings})
     return list(dict.fromkeys(findings))
 
@@ -89,16 +91,26 @@ def _check_plates(results, values, screen, whole, quick):
         for name in (*MERGED, "images") if screen.stacks else MERGED:
             files = [f"{name}/{plate}.parquet", *(f"chunks/{plate}/{n}/{name}.parquet" for n in range(1, chunks + 1))]
             if whole.issuperset(files):
-                yield from check_pieces(results, name, plate, chunks, quick)
+                yield from _guarded(files[0], check_pieces(results, name, plate, chunks, quick))
         segmented = [f"chunks/{plate}/{n}/segmented.parquet" for n in range(1, chunks + 1)]
         if whole.issuperset([f"cells/{plate}.parquet", *segmented]):
             yield from _check_segmented(results, plate, segmented)
         if quick:
             continue
-        yield from check_plate(results, plate, rows[plate].get("exclude") or ())
-        yield from check_illumination(results, plate, screen.channels)
+        yield from _guarded(f"chunks/{plate}", check_plate(results, plate, rows[plate].get("exclude") or ()))
+        yield from _guarded(f"illumination/{plate}", check_illumination(results, plate, screen.channels))
         for chunk in range(1, chunks + 1):
-            yield from check_labels(results, plate, chunk, chunk_wells(rows[plate]["layout"], chunk, chunks))
+            wells = chunk_wells(rows[plate]["layout"], chunk, chunks)
+            yield from _guarded(f"labels/{plate}/{chunk}", check_labels(results, plate, chunk, wells))
+
+
+def _guarded(place, findings):
+    """Findings, the last of which says so where damaged tables are too odd to be compared."""
+    try:
+        yield from findings
+    except (LookupError, TypeError, ValueError, OSError, pa.ArrowException) as error:
+        what = f"cannot be compared with what belongs to it ({type(error).__name__}: {error})"
+        yield Finding(place, what, "mend what else is wrong with the plate, then verify again")
 
 
 def _check_segmented(results, plate, pieces):
@@ -165,7 +177,9 @@ def _in_label_folder(file):
 
 def _stranger(file, screen):
     parts = Path(file).parts
-    name = Path(parts[1]).stem if len(parts) == 2 else parts[1] if len(parts) > 2 else ""
+    name = parts[1].removesuffix(".parquet") if len(parts) > 1 else ""
+    if len(parts) == 2 and not file.endswith((".parquet", "/")):
+        return "is nothing that the workflow makes"
     if name and parts[0] in (*TABLES, "chunks", "labels", "illumination") and name not in screen.chunks:
         return f"is of a plate {name} that the configuration has not; who opens the folder whole reads it, too"
     return "is nothing that the workflow makes"

@@ -24,7 +24,7 @@ def lite0():
 
 
 def test_the_default_backbone_loads_without_a_network(lite0):
-    assert lite0.layers == ["blocks.5"]
+    assert lite0.layers == ["blocks.4"]
     assert len(lite0.mean) == len(lite0.std) == 3
     assert not lite0.network.training
     assert not any(parameter.requires_grad for parameter in lite0.network.parameters())

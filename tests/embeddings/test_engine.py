@@ -5,7 +5,7 @@ import torch
 from profiling.embeddings import load_embedder
 
 SIZE = 64
-WIDTH = 384  # two statistics of 192 feature maps
+WIDTH = 448  # four statistics of 112 feature maps
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -90,12 +90,12 @@ def test_layers_and_pooling_by_setting():
     first, second = (load_embedder(device="cpu", layers=[name], pooling="mean") for name in ("blocks.2", "blocks.5"))
     given = crops(2, channels=1)
     assert np.allclose(both.embed(given), np.hstack([first.embed(given), second.embed(given)]), atol=1e-5)
-    assert second.embed(given).shape == (2, WIDTH // 2)
+    assert second.embed(given).shape == (2, 192)
 
 
 def test_an_untrained_torchvision_model_gives_the_width_of_its_default_layer():
     embedder = load_embedder("torchvision:resnet18", device="cpu", weights="untrained")
-    assert embedder.embed(crops(2, channels=1)).shape == (2, 2 * 256)
+    assert embedder.embed(crops(2, channels=1)).shape == (2, 4 * 256)
 
 
 def test_bf16_stays_close_to_fp32(embedder):

@@ -4,6 +4,7 @@ import os
 import shutil
 from datetime import datetime, timedelta
 
+import pandas as pd
 import pytest
 
 from profiling.cli import main
@@ -71,9 +72,9 @@ def write_log(folder, text, locked=True, ended=False):
 
 
 def states(status):
-    jobs = status["jobs"].astype({"Chunk": "object"})
-    jobs = jobs.where(jobs.notna(), None)
-    return dict(zip(zip(jobs["Rule"], jobs["Plate"], jobs["Chunk"], strict=True), jobs["State"], strict=True))
+    jobs = status["jobs"][["Rule", "Plate", "Chunk"]].astype("object")
+    keys = [tuple(None if pd.isna(value) else value for value in row) for row in jobs.to_numpy()]
+    return dict(zip(keys, status["jobs"]["State"], strict=True))
 
 
 def pick(jobs, rule):

@@ -24,7 +24,7 @@ class Adaptation(BaseModel):
     judged: int = Field(1500, ge=16, description="Cells of the held-out plates at most.")
     steps: int = Field(400, ge=1, description="Batches.")
     batch_size: int = Field(32, ge=2, description="Images a batch.")
-    learning_rate: float = Field(1e-4, gt=0, description="Highest learning rate of the one cycle.")
+    learning_rate: float = Field(4e-4, gt=0, description="Highest learning rate of the one cycle.")
     labels: Literal["treatment"] | None = Field(None, description="Weak labels to learn from besides.")
     seed: int = Field(0, ge=0, description="Of the sample, the views and the head of the weak labels.")
 

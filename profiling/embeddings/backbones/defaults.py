@@ -1,7 +1,7 @@
 """Layers that features are taken from where the settings name none."""
 
 DEFAULT_LAYERS = {
-    "shipped": {"efficientnet_lite0": "blocks.5"},
+    "shipped": {"efficientnet_lite0": "blocks.4"},
     "torchvision": {
         "convnext": "features.5",
         "densenet": "features.denseblock3",
@@ -35,8 +35,8 @@ DEFAULT_LAYERS = {
     },
 }
 """By source and start of the model's name: the last stage but one of convolutional networks, the tokens after the
-last normalisation of transformers. Measured on cells for EfficientNet-Lite0 only (its last layer is tuned to the
-classes of ImageNet); for the others it is the same place in the network. Models not named give their last layer."""
+last normalisation of transformers. Measured on cells for EfficientNet-Lite0 only (docs/features.md), where a stage
+earlier is better still; for the others it is an analogy. Models not named give their last layer."""
 
 
 def default_layers(source, model):
