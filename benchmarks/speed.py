@@ -23,6 +23,7 @@ import json
 import multiprocessing
 import os
 import re
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -44,17 +45,22 @@ from profiling.tables import read_table, write_table
 PEER = 14  # cells per CPU-second, scPortrait 1.8 with ResNet-18, masks given
 RESNET = {"backbone": "torchvision:resnet18", "weights": "untrained", "layers": ["last"], "pooling": "mean"}
 TOGETHER = {"composite": list(CHANNELS)}
+BLOCK5 = {"backbone": "efficientnet_lite0", "layers": ["blocks.5"], "pooling": "mean+std"}
 NETWORKS = {
-    "lite0 96 composite fp32": TOGETHER,
-    "lite0 96 composite bf16": TOGETHER | {"precision": "bf16"},
-    "lite0 96 channels fp32": {},
-    "lite0 96 channels bf16": {"precision": "bf16"},
-    "lite0 128 composite fp32": TOGETHER | {"input_size": 128, "crop": "128 px"},
-    "lite0 128 channels fp32": {"input_size": 128, "crop": "128 px"},
-    "lite0 crop 128 to 96 composite fp32": TOGETHER | {"crop": "128 px"},
+    "block5 96 composite fp32": BLOCK5 | TOGETHER,
+    "block5 96 composite bf16": BLOCK5 | TOGETHER | {"precision": "bf16"},
+    "block5 96 channels fp32": BLOCK5,
+    "block5 96 channels bf16": BLOCK5 | {"precision": "bf16"},
+    "block5 128 composite fp32": BLOCK5 | TOGETHER | {"input_size": 128, "crop": "128 px"},
+    "block5 128 channels fp32": BLOCK5 | {"input_size": 128, "crop": "128 px"},
+    "block5 crop 128 to 96 composite fp32": BLOCK5 | TOGETHER | {"crop": "128 px"},
+    "default 96 channels fp32": {},
     "resnet18 96 composite fp32": TOGETHER | RESNET,
 }
-"""Settings by name. Random weights are as fast as trained ones."""
+"""Settings by name: EfficientNet-Lite0 up to block 5, the platform's default, and the network of the naive loop.
+
+Random weights are as fast as trained ones.
+"""
 ENGINES = ("classical", "nuclei")
 RATIOS = {"ratio": "naive resnet18 96 composite fp32", "disk ratio": "naive disk resnet18 128 composite fp32"}
 
@@ -71,6 +77,7 @@ def main(arguments=None):
     parser.add_argument("--folder", type=Path, help="keep the fields and networks there and use them again")
     given = parser.parse_args(arguments)
     cv2.setNumThreads(1)
+    sys.stdout.reconfigure(line_buffering=True)
 
     def wanted(name):
         words = set(name.split())

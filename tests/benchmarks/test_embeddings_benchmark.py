@@ -95,7 +95,7 @@ def test_shape_is_that_of_the_nucleus_in_the_middle():
 
 
 def test_table_from_a_folder(folder, capsys, tmp_path):
-    settings = '{"layers": ["blocks.1"], "input_size": 32, "neighbours": "mask"}'
+    settings = '{"layers": ["blocks.1"], "input_size": 32, "pooling": "mean+std", "neighbours": "mask"}'
     main([str(folder), "--rows", "--settings", settings, "--seeds", "1", "--no-clusters",
           "--choose", "2", "--table", str(tmp_path / "t.csv")])  # fmt: skip
     table = pd.read_csv(tmp_path / "t.csv", index_col=0)

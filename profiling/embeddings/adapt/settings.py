@@ -26,7 +26,7 @@ class Adaptation(BaseModel):
     batch_size: int = Field(32, ge=2, description="Images a batch.")
     learning_rate: float = Field(4e-4, gt=0, description="Highest learning rate of the one cycle.")
     labels: Literal["treatment"] | None = Field(None, description="Weak labels to learn from besides.")
-    seed: int = Field(0, ge=0, description="Of the sample, the views and the head of the weak labels.")
+    seed: int = Field(0, ge=0, description="Of the sample and the views.")
 
 
 def adaptation(**values):
