@@ -88,6 +88,7 @@ def main(arguments=None):
         screen = prepare_screen(folder / f"screen{given.fields}", given.fields)
         measure_rates(folder, screen, wanted, given.repeats)
         name = next(iter(NETWORKS))
+        prepare_network(folder, name)
         if wanted("memory"):
             measure_memory(folder, name, screen)
         if wanted("workers"):

@@ -35,9 +35,20 @@ SECTIONS = {
 }
 
 RULES = {
-    "root": ("images", "make_images", "quality", "illumination", "limits", "segment", "overlays", "embed", "platemap"),
+    "root": (
+        "images",
+        "make_images",
+        "quality",
+        "illumination",
+        "limits",
+        "segment",
+        "overlays",
+        "precision",
+        "embed",
+        "platemap",
+    ),
     "plates": (),
-    "channels": ("images", "make_images", "illumination", "limits", "segment", "embed"),
+    "channels": ("images", "make_images", "illumination", "limits", "segment", "precision", "embed"),
     "max_failed_images": ("usable",),
     "chunks_per_plate": ("make_images", "quality", "segment", "units", "embed"),
     "unit": ("segment", "units", "backbone"),
@@ -49,7 +60,7 @@ RULES = {
     "segmentation": ("segment",),
     "tiles": ("units",),
     "overlays": ("overlays",),
-    "embedding": ("backbone", "embed"),
+    "embedding": ("backbone", "precision", "embed"),
     "platemap": ("platemap",),
     "flags": ("flags", "cell_flags"),
     "normalisation": ("scale",),

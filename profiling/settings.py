@@ -329,8 +329,8 @@ class Embedding(Section):
         "mean+std+centre",
         description="How a layer's output is pooled over space or tokens: `mean`, `std`, `gem` (generalised mean of "
         "the positive part, p = 3), `max` and `centre` (mean and standard deviation weighted towards the middle of the "
-        "crop, where the cell is), joined by `+` in the order of the features. docs/features.md compares them. Left out "
-        "where `unit` is `field` or `tile`: `mean+std`.",
+        "crop, where the cell is), joined by `+` in the order of the features. docs/features.md compares them. Left "
+        "out where `unit` is `field` or `tile`: `mean+std`.",
     )
     tokens: Literal["both", "class", "mean"] = Field(
         "both",
@@ -377,15 +377,15 @@ class Embedding(Section):
     dtype: Literal["float16", "float32"] = Field("float16", description="Storage of the embeddings.")
     device: Literal["auto", "cuda", "mps", "cpu"] = Field(
         "auto",
-        description="Where the network runs; `auto` takes a GPU if there is one. Of several GPUs a job takes a free one, "
-        "by a lock file in the folder for temporary files or in that named by the environment variable "
+        description="Where the network runs; `auto` takes a GPU if there is one. Of several GPUs a job takes a free "
+        "one, by a lock file in the folder for temporary files or in that named by the environment variable "
         "`PROFILING_LOCKS`; one that a scheduler has assigned (`CUDA_VISIBLE_DEVICES`) is taken without.",
     )
     batch_size: int | None = Field(
         None,
         ge=1,
-        description="Images a forward pass on a GPU to begin with, halved where its memory runs out. Left out: as many as "
-        "half of the free memory holds, 1,024 at most. The CPU engine takes 32.",
+        description="Images a forward pass on a GPU to begin with, halved where its memory runs out. Left out: as many "
+        "as half of the free memory holds, 1,024 at most. The CPU engine takes 16.",
     )
     thumbnails_per_well: int = Field(
         24, ge=0, description="Cells a well that get a thumbnail, chosen by a hash of the cell key."

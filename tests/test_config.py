@@ -298,7 +298,8 @@ def issubclass_of(kind, base):
 
 @pytest.mark.parametrize("section", SECTIONS)
 def test_a_section_is_passed_to_exactly_the_rules_it_names(section):
-    assert rules_with(f'settings("{section}")') == set(RULES[section])
+    needles = [f'settings("{section}")'] + ["embedding_settings("] * (section == "embedding")
+    assert rules_with(*needles) == set(RULES[section])
 
 
 @pytest.mark.parametrize(
