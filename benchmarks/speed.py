@@ -42,6 +42,7 @@ from profiling.images.fields import read_flatfields
 from profiling.settings import Embedding
 from profiling.tables import read_table, write_table
 
+STEP_SECONDS = 2
 PEER = 14  # cells per CPU-second, scPortrait 1.8 with ResNet-18, masks given
 RESNET = {"backbone": "torchvision:resnet18", "weights": "untrained", "layers": ["last"], "pooling": "mean"}
 TOGETHER = {"composite": list(CHANNELS)}
@@ -122,17 +123,14 @@ def prepare_network(folder, name):
 class Task:
     """The embedding of a screen's fields by one network, in the steps that are timed."""
 
-    def __init__(self, folder, name, screen, out=None):
+    def __init__(self, folder, name, screen):
         self.settings, self.record = prepare_network(folder, name)
         self.screen = screen
         self.cells = read_table(screen.segmented, "segmented")
         self.flats = read_flatfields(screen.flatfields, list(CHANNELS))
         scaling = read_scaling(self.flats, screen.limits)
-        self.crop = crop_sides(self.settings, self.cells, self.flats)
-        self.engine = load_engine(self.settings, self.record, scaling, self.crop)
-        self.out = out or folder / "out" / re.sub(r"\W", "-", name)
-        (self.out / "none").mkdir(parents=True, exist_ok=True)
-        self.passes = 1 if self.settings.composite else len(CHANNELS)
+        crop = crop_sides(self.settings, self.cells, self.flats)
+        self.engine = load_engine(self.settings, self.record, scaling, crop)
         self.images = np.random.default_rng(0).random(self.engine.shape, dtype=np.float32)
 
     def fields(self):
@@ -141,31 +139,28 @@ class Task:
         labels = lambda rows: self.screen.labels  # noqa: E731
         return read_fields(self.cells, images, self.screen.folder, self.flats, labels, self.settings)[1]
 
-    @functools.cached_property
-    def held(self):
-        """The fields in memory."""
-        return list(self.fields())
-
     def raw(self):
-        """As many cells through the network alone."""
+        """As many cells through the network alone; their number."""
         request = self.engine.requests[0]
         tensor = request.get_input_tensor()
         tensor.data[:] = self.images.reshape(tensor.data.shape)
-        for _ in range(len(self.cells) // len(self.images)):
+        batches = -(-len(self.cells) // len(self.images))
+        for _ in range(batches):
             request.infer()
-        return len(self.cells) // len(self.images) * len(self.images)
+        return batches * len(self.images)
 
-    def stage(self):
-        """From fields in memory to features."""
-        return sum(len(result.features) for _, result in embed_fields(self.engine, iter(self.held)))
+    def stage(self, fields):
+        """From fields in memory to features; the number of cells."""
+        return sum(len(result.features) for _, result in embed_fields(self.engine, iter(fields)))
 
     def decoded(self):
-        """From files to features in memory."""
-        return sum(len(result.features) for _, result in embed_fields(self.engine, self.fields()))
+        """From files to features in memory; the number of cells."""
+        return self.stage(self.fields())
 
-    def job(self, cells=None, out=None):
-        """The whole job, with its start."""
-        screen, out = self.screen, out or self.out
+    def job(self, out, cells=None):
+        """The whole job, with its start; the number of cells."""
+        screen = self.screen
+        out.mkdir(parents=True, exist_ok=True)
         embed(
             screen.images, screen.folder, screen.flatfields, screen.limits, cells or screen.segmented, screen.labels,
             self.record, screen.wells, list(CHANNELS), self.settings,
@@ -173,21 +168,36 @@ class Task:
         )  # fmt: skip
         return len(self.cells)
 
-    def start(self):
+    def start(self, out):
         """The same job for no cells: what it costs to start."""
-        path = self.out / "none" / "segmented.parquet"
-        write_table(path, "segmented", self.cells.head(0))
-        self.job(path, path.parent)
-        return 0
+        out.mkdir(parents=True, exist_ok=True)
+        write_table(out / "segmented.parquet", "segmented", self.cells.head(0))
+        self.job(out, out / "segmented.parquet")
+
+
+def repeats_of_fields(task):
+    """How often to take a task's fields so that a step lasts some seconds: starting is subtracted."""
+    task.raw()
+    start = time.process_time()
+    task.raw()
+    return int(np.clip(round(STEP_SECONDS / (time.process_time() - start)), 1, 6))
 
 
 def measure_rates(folder, screen, wanted, repeats):
     """Print the rates of the networks, of segmentation and of the naive loop."""
-    tasks = {name: Task(folder, name, screen) for name in NETWORKS if wanted(name)}
-    timed = {}
-    for name, task in tasks.items():
-        for step in (task.raw, task.stage, task.job, task.start):
-            timed[name, step.__name__] = step
+    tasks, timed, outs = {}, {}, {}
+    longer = {1: screen}
+    for name in filter(wanted, NETWORKS):
+        times = repeats_of_fields(Task(folder, name, screen))
+        if times not in longer:
+            longer[times] = repeat_screen(screen, times, Path(tempfile.mkdtemp(dir=folder)) / "screen")
+        task = tasks[name] = Task(folder, name, longer[times])
+        outs[name] = folder / "out" / re.sub(r"\W", "-", name)
+        held = list(Task(folder, name, screen).fields()) * times
+        timed[name, "raw"] = task.raw
+        timed[name, "stage"] = functools.partial(task.stage, held)
+        timed[name, "job"] = functools.partial(task.job, outs[name])
+        timed[name, "start"] = functools.partial(task.start, outs[name] / "none")
     cells = len(read_table(screen.segmented, "segmented"))
     for engine in ENGINES:
         elsewhere = screen._replace(segmented=folder / engine / "segmented.parquet", labels=folder / engine / "labels")
@@ -217,8 +227,10 @@ def measure_rates(folder, screen, wanted, repeats):
     print(f"\n{'cells per CPU-second':38}" + "".join(f"{title:>12}" for title in header))
     for name, task in tasks.items():
         rates = {step: counts[name, step] / seconds[name, step] for step in ("raw", "stage")}
-        duration = (seconds[name, "job"] - seconds[name, "start"]) / cells
-        disk = (task.out / "embeddings.parquet").stat().st_size / cells
+        duration = (seconds[name, "job"] - seconds[name, "start"]) / len(task.cells)
+        # Fields that are there several times would be compressed to one.
+        Task(folder, name, screen).job(outs[name])
+        disk = (outs[name] / "embeddings.parquet").stat().st_size / cells
         row = (
             f"{rates['raw']:.0f}", f"{rates['stage']:.0f}", f"{rates['stage'] / rates['raw']:.0%}",
             f"{1 / duration:.0f}", f"{1 / duration / rates['raw']:.0%}",
@@ -336,14 +348,13 @@ def _run(function, arguments, index, barrier, queue):
 
 def run_job(folder, name, screen, index, barrier):
     """A whole job, for its peak of memory."""
-    task = Task(folder, name, screen, folder / f"out{index}")
-    task.job()
+    Task(folder, name, screen).job(folder / "out" / f"process{index}")
     return {"memory": peak_memory()}
 
 
 def run_step(folder, name, screen, what, index, barrier):
     """A step by the clock, begun when the other processes are ready."""
-    task = Task(folder, name, screen, folder / f"out{index}")
+    task = Task(folder, name, screen)
     task.raw()
     barrier.wait()
     start = time.perf_counter()

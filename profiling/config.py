@@ -78,6 +78,10 @@ WHOLE_IMAGES = {"embedding": {"input_size": 224, "pooling": "mean+std"}, "wells"
 well has few of it."""
 
 
+SIDES = (8, 8192)
+"""Pixels a side of what the network is shown: below, there is nothing to see, above, no camera's field."""
+
+
 class ConfigError(ProfilingError):
     """A configuration that cannot be run; the message says where, what and the remedy."""
 
@@ -192,6 +196,10 @@ class Config(BaseModel):
             raise ValueError(f"embedding.neighbours: mask needs `unit: cell`; a {self.unit} has no neighbours to mask")
         for section in ("segmentation", "tiles", "embedding"):
             self.resolved(section)
+        for key, length in (("embedding.crop", self.embedding.crop), ("tiles.size", self.tiles.size)):
+            side = s.pixels(length, self.images.pixel_size)
+            if not SIDES[0] <= side <= SIDES[1]:
+                raise ValueError(f"{key}: {length} are {side:g} px; {SIDES[0]} to {SIDES[1]} px can be cut")
         return self
 
     def resolved(self, section):
@@ -287,6 +295,14 @@ def find_plate(config, name):
         shown = ", ".join(list(known)[:5]) + (f" and {len(known) - 5} more" if len(known) > 5 else "")
         raise ConfigError(f"there is no plate {name!r} in this screen; it has {len(known)}: {shown}")
     return known[name]
+
+
+def image_folder(config, plate, results):
+    """Where the paths of a plate's image table start: its image folder, or where images were made of its stacks."""
+    results = Path(results)
+    if config.images.makes_images:
+        return results / "chunks" / plate
+    return results.parent / config.root / find_plate(config, plate).images
 
 
 def read_plates(path):
@@ -400,7 +416,13 @@ def check_files(config, folder="."):
     root = Path(folder) / config.root
     absent = []
     files = {f"plate {plate.plate}": plate.platemap for plate in config.plates if plate.exclude != ["all"]}
-    for owner, path in {"root": config.root, "platemap.compounds": config.platemap.compounds, **files}.items():
+    models = {
+        "segmentation.weights": config.segmentation.weights,
+        "embedding.weights": None if config.embedding.weights == "untrained" else config.embedding.weights,
+        "embedding.backbone": config.embedding.backbone.partition("file:")[2],
+    }
+    files = {"root": config.root, "platemap.compounds": config.platemap.compounds, **files, **models}
+    for owner, path in files.items():
         if path and set("{}") & set(path):
             absent.append(f"{owner}: {path!r} has braces, which Snakemake takes for a wildcard; rename it, or link it")
     for plate in config.plates:
@@ -415,6 +437,9 @@ def check_files(config, folder="."):
             absent.append(f"plate {plate.plate}: there is no plate map {str(root / plate.platemap)!r}")
     if config.platemap.compounds and not (root / config.platemap.compounds).is_file():
         absent.append(f"platemap.compounds: there is no file {str(root / config.platemap.compounds)!r}")
+    for owner, path in models.items():
+        if path and not (Path(folder) / path).is_file():
+            absent.append(f"{owner}: there is no file {str(Path(folder) / path)!r}")
     if absent:
         absent.append("correct the paths in the plate table or `root` in the configuration")
         raise ConfigError("\n".join(absent))

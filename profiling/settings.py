@@ -305,7 +305,7 @@ class Overlays(Section):
 class Embedding(Section):
     """Per-cell features of a pretrained network."""
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     untracked: ClassVar[frozenset] = frozenset({"device", "batch_size"})
 
     backbone: str = Field(

@@ -200,6 +200,16 @@ def test_absent_folders_and_plate_maps_are_all_named(tmp_path):
     (tmp_path / "P2").mkdir()
     (tmp_path / "map.csv").touch()
     check_files(config(plates=plates), tmp_path)
+    for edit in ({"backbone": "file:net.onnx"}, {"weights": "net{1}.safetensors"}):
+        with pytest.raises(ConfigError, match=f"embedding.{next(iter(edit))}: .*(there is no file|has braces)"):
+            check_files(config(plates=plates, embedding=edit), tmp_path)
+    check_files(config(plates=plates, embedding={"weights": "untrained"}), tmp_path)
+
+
+@pytest.mark.parametrize("edit", [{"embedding": {"crop": "0.4 px"}}, {"tiles": {"size": "99999 px"}}])
+def test_crops_and_tiles_have_a_size_that_can_be_cut(edit):
+    with pytest.raises(ConfigError, match=r"(0\.4|99999) px are .* 8 to 8192 px can be cut"):
+        config(**plate(), **edit)
 
 
 def test_lengths():

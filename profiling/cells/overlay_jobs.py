@@ -6,7 +6,7 @@ import pandas as pd
 
 from profiling.cells.jobs import read_labels
 from profiling.cells.overlays import choose_fields, draw_overlay, encode_png
-from profiling.config import find_plate, screen_config
+from profiling.config import find_plate, image_folder, screen_config
 from profiling.errors import ProfilingError
 from profiling.files import whole_file
 from profiling.images.fields import chunk_images, read_field, read_flatfields, split_fields
@@ -79,7 +79,7 @@ def draw(results, plate, wells, sites, side, out):
     chunks = range(1, min(config.chunks_per_plate, row.layout) + 1)
     labels = [results / "labels" / plate / str(chunk) for chunk in chunks]
     count = 0
-    for field in draw_fields(images, results.parent / config.root / row.images, flats, labels, side):
+    for field in draw_fields(images, image_folder(config, plate, results), flats, labels, side):
         name = file_name(field)
         if field["Picture"] is None:
             log.warning("%s site %d: %s", field["Metadata_Well"], field["Metadata_Site"], field["Lost"])

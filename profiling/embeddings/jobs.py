@@ -28,13 +28,18 @@ def fetch_backbone(settings, out):
     backbone = backbone_of(settings)
     channels = len(settings.composite) if settings.composite else 1
     export_network(backbone, settings.pooling, channels, settings.input_size, Path(out).with_suffix(".xml"))
-    record = {
-        name: getattr(backbone, name) for name in ("name", "weights", "licence", "sha256", "layers", "mean", "std")
-    }
-    record |= {name: getattr(settings, name) for name in ("input_size", "composite", "pooling", "tokens", "rotations")}
+    record = backbone_record(backbone, settings)
     with whole_file(out) as temporary:
         temporary.write_text(json.dumps(record, indent=2) + "\n")
     log.info("%s: weights %s", backbone.name, backbone.sha256[:16])
+
+
+def backbone_record(backbone, settings):
+    """What decides on the features of a network, as plain values by name."""
+    record = {name: getattr(backbone, name) for name in ("name", "weights", "licence", "sha256", "layers")}
+    record |= {name: list(getattr(backbone, name)) for name in ("mean", "std")}
+    shape = ("input_size", "input_scaling", "composite", "pooling", "tokens", "rotations")
+    return record | {name: getattr(settings, name) for name in shape}
 
 
 def embed(
@@ -151,7 +156,7 @@ def load_engine(settings, backbone, scaling, crop, threads=1):
     Raises
     ------
     ProfilingError
-        If the weights are not those that were fetched.
+        If the network is not the one that was fetched.
     """
     device = None if runs_on_cpu(settings) else choose_device(settings.device)
     if device is None or device.type == "cpu":
@@ -164,10 +169,11 @@ def load_engine(settings, backbone, scaling, crop, threads=1):
     from profiling.embeddings.torch_engine import torch_engine
 
     loaded = backbone_of(settings)
-    if loaded.sha256 != recorded_hash(backbone):
+    recorded, wanted = json.loads(Path(backbone).read_text()), backbone_record(loaded, settings)
+    if other := [name for name in wanted if wanted[name] != recorded.get(name)]:
         raise ProfilingError(
-            f"the weights of {settings.backbone} are not those recorded in {backbone}: "
-            "remove that file and run again to use the new ones"
+            f"{', '.join(other)} of {settings.backbone} differ from what is recorded in {backbone}: "
+            "remove that file and run again to embed with them"
         )
     log.info("device %s, %s", device, settings.precision)
     return torch_engine(loaded, settings, scaling, crop, device, threads)

@@ -13,6 +13,7 @@ from profiling.results.layout import describe_screen, list_jobs
 from profiling.results.snakemake_files import incomplete_outputs, read_run
 from profiling.results.status import read_status, status_json, status_lines
 
+pytestmark = pytest.mark.xdist_group("results")
 START = datetime(2026, 3, 2, 8, 0, 0)
 
 

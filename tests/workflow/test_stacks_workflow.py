@@ -57,6 +57,10 @@ def test_the_sharpest_plane_is_segmented_and_a_corrupt_plate_stops_before(screen
     assert fields["CellCount"].gt(5).all()
     assert planned(screen, "results/fields/P.parquet") == set()
 
+    draw = [str(Path(sys.executable).with_name("profiling")), "draw", "P", "A01", "--out", "drawn"]
+    subprocess.run(draw, cwd=screen, check=True)
+    assert list((screen / "drawn").iterdir())
+
     rescan = [str(Path(sys.executable).with_name("profiling")), "rescan"]
     assert b"unchanged" in subprocess.run(rescan, cwd=screen, capture_output=True, check=True).stderr
     tifffile.imwrite(screen / "images" / "A01_s1_z2_DNA.tif", nuclei(7, SHARP)[:, ::-1], compression="zlib")

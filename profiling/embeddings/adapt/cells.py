@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
-from profiling.config import find_plate
+from profiling.config import image_folder
 from profiling.embeddings.cutter import Cutter
 from profiling.embeddings.reading import BOX, NUCLEUS, crop_sides, read_fields, read_scaling
 from profiling.errors import ProfilingError
@@ -154,12 +154,11 @@ def read_crops(results, config, settings, cells):
     channels = settings.composite or config.channels
     rows, images = [], []
     for plate, here in cells.groupby("Metadata_Plate", sort=True):
-        row = find_plate(config, plate)
         flats = read_flatfields(results / "illumination" / plate, channels)
         scaling = read_scaling(flats, results / "limits" / f"{plate}.parquet")
         cutter = Cutter(scaling, crop_sides(settings, here, flats), settings.input_size)
         listed = read_table(results / "images" / f"{plate}.parquet", "images")
-        folder = results.parent / config.root / row.images
+        folder = image_folder(config, plate, results)
         folders = _label_folders(results / "labels" / plate)
         total, fields = read_fields(here, listed, folder, flats, partial(_label_folder, folders), settings)
         for field in track(fields, total, f"fields of {plate}"):

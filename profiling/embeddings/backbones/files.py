@@ -34,7 +34,7 @@ def read_weights(path):
     if not path.is_file():
         raise BackboneError(f"embedding.weights: there is no file {str(path)!r}")
     try:
-        if path.suffix == ".safetensors":
+        if path.suffix.lower() == ".safetensors":
             from safetensors.torch import load_file
 
             values = load_file(path)
@@ -94,6 +94,11 @@ def read_header(path):
         layers = json.loads(said.get("layers", "null"))
     except json.JSONDecodeError:
         layers = said["layers"].split(",")
+    named = isinstance(layers, list) and all(isinstance(layer, str) and layer for layer in layers)
+    if layers is not None and not (named and layers and len(set(layers)) == len(layers)):
+        raise BackboneError(
+            f"{path}: `layers` in its metadata is no JSON list of names, each once; name embedding.layers"
+        )
     return backbone, layers
 
 
@@ -152,6 +157,10 @@ def fit_weights(network, values, path):
     if wrong:
         shapes = f"{tuple(values[wrong[0]].shape)} in the file, {tuple(own[wrong[0]].shape)} in the network"
         raise BackboneError(f"{path}: tensor {wrong[0]} has another shape ({shapes}); is it another model?")
+    if broken := [key for key in own if not torch.isfinite(values[key]).all()]:
+        raise BackboneError(
+            f"{path}: tensor {broken[0]} has values that are not finite; take the file from its source again"
+        )
     network.load_state_dict({key: values[key] for key in own})
 
 

@@ -46,11 +46,13 @@ def open_graph(path, layers, size, channels):
         together = list(network([images]).values())
         alone = list(network([images[1:]]).values())
     except RuntimeError as error:
-        raise BackboneError(f"{path} does not take images of {size} px ({str(error).splitlines()[-1]})") from None
+        raise BackboneError(f"{path} does not take images of {size} px ({_reason(error)})") from None
     layouts = [layout_of(output.shape, None, False, taken) for output in together]
     for layer, both, one, layout in zip(layers, together, alone, layouts, strict=True):
         if layout is None:
             raise BackboneError(f"{path}: {layer!r} has the shape {both.shape}, which is not pooled; choose another")
+        if not (np.isfinite(both).all() and np.isfinite(one).all()):
+            raise BackboneError(f"{path}: {layer!r} is not finite for an ordinary image; export the network again")
         if len(both) != 2 or len(one) != 1 or np.abs(both[1] - one[0]).max() > 1e-3 * np.abs(one).max():
             raise BackboneError(
                 f"{path}: {layer!r} of an image depends on the others of the batch; export the network in evaluation "
@@ -83,7 +85,7 @@ def read_graph(path, layers, size, channels):
     try:
         graph = ov.Core().read_model(path)
     except RuntimeError as error:
-        raise BackboneError(f"{path}: is no ONNX file that OpenVINO can read ({str(error).splitlines()[-1]})") from None
+        raise BackboneError(f"{path}: is no ONNX file that OpenVINO can read ({_reason(error)})") from None
     if len(graph.inputs) != 1 or graph.input().partial_shape.rank != ov.Dimension(4):
         raise BackboneError(f"{path}: needs one input of the shape (N, C, height, width)")
     axis = graph.input().partial_shape[1]
@@ -97,10 +99,15 @@ def read_graph(path, layers, size, channels):
         part.reshape([-1, taken, size, size])
     except RuntimeError as error:
         raise BackboneError(
-            f"{path} does not take a batch of images of {size} px ({str(error).strip().splitlines()[-1]}); choose "
+            f"{path} does not take a batch of images of {size} px ({_reason(error)}); choose "
             "another embedding.input_size, or export it with dynamic axes"
         ) from None
     return part, taken
+
+
+def _reason(error):
+    lines = str(error).strip().splitlines()
+    return lines[-1].strip() if lines else type(error).__name__
 
 
 def _tensors(graph):

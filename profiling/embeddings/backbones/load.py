@@ -134,7 +134,10 @@ def load_backbone(
         if path not in (None, "untrained"):
             licence = "see the source of the file"
         network.eval().requires_grad_(False)
-        layers = list(layers or default_layers(*parse_name(origin)[:2]))
+        if not layers:
+            layers = default_layers(*parse_name(origin)[:2])
+            if layers[0] not in dict(network.named_modules()):
+                layers = ["last"]
         layouts = _layouts(network, layers, size, taken, name)
         sha256 = _hash(network)
     if channels not in (None, 1, taken):
