@@ -2,7 +2,7 @@
 
     python -m benchmarks.speed [--fields 3] [--repeats 2] [--only WORD ...] [--without WORD ...] [--folder FOLDER]
 
-Simulated fields of 1080 x 1080 px, three channels, with about 140 cells. One process with one thread; everything is
+Simulated fields of 1080 x 1080 px, three channels, with about 140 cells. One process on one core; everything is
 measured in turns, and the figure is that of the fastest turn. For every network:
 
 - `raw`: the network alone, in the same engine at the same batch;
@@ -26,6 +26,7 @@ import re
 import sys
 import tempfile
 import time
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -87,13 +88,28 @@ def main(arguments=None):
     with tempfile.TemporaryDirectory() as temporary, threadpool_limits(1):
         folder = given.folder or Path(temporary)
         screen = prepare_screen(folder / f"screen{given.fields}", given.fields)
-        measure_rates(folder, screen, wanted, given.repeats)
+        with one_core():
+            measure_rates(folder, screen, wanted, given.repeats)
         name = next(iter(NETWORKS))
         prepare_network(folder, name)
         if wanted("memory"):
             measure_memory(folder, name, screen)
         if wanted("workers"):
             measure_workers(folder, name, screen, given.repeats)
+
+
+@contextmanager
+def one_core():
+    """Run on one core: the thread that decodes would otherwise take turns with, or slow down, that of the network."""
+    if not hasattr(os, "sched_setaffinity"):
+        yield
+        return
+    allowed = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(allowed)})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, allowed)
 
 
 def prepare_screen(folder, fields):

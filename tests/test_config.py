@@ -284,7 +284,7 @@ CHANGES = {
     "clusters": {"k": st.integers(2, 99), "sweep": st.lists(st.integers(2, 30))},
     "map": {"perplexity": st.floats(1.5, 500), "place_all": st.booleans()},
     "flags": {"images": st.sampled_from(["keep", "exclude"]), "minimum_focus": st.floats(-5, 5)},
-    "embedding": {"crop": st.integers(1, 500), "layers": st.just(["last"])},
+    "embedding": {"crop": st.integers(8, 500), "layers": st.just(["last"])},
 }
 
 

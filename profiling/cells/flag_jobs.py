@@ -10,11 +10,10 @@ from profiling.tables import CELL_KEY, read_table, write_table
 def flag(cells, nuclei_channel, settings, out):
     """Write the cell_flags table of a plate from its cell table; fields and tiles, not measured, have no flags."""
     measured = measured_columns(nuclei_channel)
+    table = read_table(cells, "cells", CELL_KEY)
     if set(measured) <= set(pq.read_schema(cells).names):
-        table = read_table(cells, "cells", [*CELL_KEY, *measured])
-        flags = flag_cells(table, nuclei_channel, settings)
+        flags = flag_cells(read_table(cells, "cells", [*CELL_KEY, *measured]), nuclei_channel, settings)
     else:
-        table = read_table(cells, "cells", CELL_KEY)
         flags = table.head(0).assign(Flags="", ExcludedBy="")
     write_table(out, "cell_flags", flags, settings=settings.changed())
     for names, count in flags["Flags"].value_counts().items():
