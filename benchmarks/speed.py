@@ -54,7 +54,6 @@ NETWORKS = {
     "block5 96 channels fp32": BLOCK5,
     "block5 96 channels bf16": BLOCK5 | {"precision": "bf16"},
     "block5 128 composite fp32": BLOCK5 | TOGETHER | {"input_size": 128, "crop": "128 px"},
-    "block5 128 channels fp32": BLOCK5 | {"input_size": 128, "crop": "128 px"},
     "block5 crop 128 to 96 composite fp32": BLOCK5 | TOGETHER | {"crop": "128 px"},
     "default 96 channels fp32": {},
     "resnet18 96 composite fp32": TOGETHER | RESNET,
@@ -299,6 +298,7 @@ def take_turns(steps, repeats):
     """
     seconds, counts = {}, {}
     for turn in range(repeats + 1):
+        print(f"turn {turn + 1} of {repeats + 1}, {len(steps)} steps", file=sys.stderr)
         for name, step in steps.items():
             if turn == repeats and seconds[name] > 2:
                 continue

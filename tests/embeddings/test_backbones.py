@@ -209,8 +209,6 @@ def test_a_class_token_that_is_not_there_is_missed():
 
 NETWORKS = [
     ("torchvision:resnet18", 64, ["layer3"], Layout("map")),
-    ("torchvision:swin_t", 64, ["features.5"], Layout("map_last")),
-    ("torchvision:inception_v3", 96, ["Mixed_6e"], Layout("map")),
     ("timm:convnext_atto", 64, ["stages.2"], Layout("map")),
     ("timm:vit_small_patch14_reg4_dinov2.lvd142m", 56, ["blocks.1"], Layout("tokens", 5)),
 ]

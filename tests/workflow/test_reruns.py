@@ -42,12 +42,12 @@ EDITS = {
     "statistics": ({"alpha": 0.1}, {"enrichment", "activity"}),
     "report": ({"cells_per_cluster": 4}, set()),
     "max_failed_images": (0.2, {"usable"}),
-    "unit": ("tile", {"units"} | AFTER_SEGMENTATION - {"overlays"}),
+    "unit": ("tile", {"units", "backbone"} | AFTER_SEGMENTATION - {"overlays"}),
     "seed": (7, {"clusters", "map", "phenotypes", "wells", "screen_wells", "enrichment", "activity", "treatments"}),
 }
 """Section → an edit of it and the rules that run for it; `configuration` and `report` always follow."""
 
-NOT_HERE = {"make_images", "segment", "units", "backbone"}
+NOT_HERE = {"make_images", "segment", "units", "backbone", "precision"}
 """Rules that this screen or an edit of it does not have, or that run only where other keys are left out."""
 
 

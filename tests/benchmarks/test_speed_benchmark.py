@@ -1,0 +1,53 @@
+import time
+
+import numpy as np
+import pytest
+import tifffile
+
+from benchmarks.naive_loop import _read, _write, cut_field
+from benchmarks.speed import NETWORKS, take_turns
+from profiling.settings import Embedding
+
+
+def test_the_naive_loop_cuts_masks_and_scales_each_cell(tmp_path):
+    plane = np.arange(400, dtype=np.uint16).reshape(20, 20)
+    paths = [tmp_path / f"{index}.tif" for index in range(3)]
+    for index, path in enumerate(paths):
+        tifffile.imwrite(path, plane * (index + 1), compression="lzw")
+    labels = np.zeros((20, 20), np.uint32)
+    labels[4:8, 4:8], labels[12:, 12:] = 1, 2
+    first, second = cut_field(paths, labels, np.array([[6.0, 6.0], [19.0, 19.0]]), [1, 2], 8)
+    assert first.shape == second.shape == (3, 8, 8)
+    assert (first[:, :2] == 0).all() and (first[:, 6:] == 0).all()
+    assert first.max(axis=(1, 2)) == pytest.approx([1, 1, 1])
+    assert np.allclose(first[0], first[2], atol=1e-6)  # each crop has limits of its own
+    assert (second[0] > 0).sum() > 40  # what lies outside is a reflection, with its labels
+
+
+def test_crops_come_back_from_disk_as_half_floats(tmp_path):
+    crop = np.random.default_rng(0).random((16, 16))
+    with open(tmp_path / "crops", "w+b") as file:
+        size = _write(file, crop)
+        file.seek(0)
+        assert np.array_equal(_read(file, size, 16), crop.astype(np.float16))
+
+
+def test_the_fastest_turn_counts():
+    waits = iter([0.05, 0.0, 0.0])
+
+    def step():
+        end = time.process_time() + next(waits)
+        while time.process_time() < end:
+            pass
+        return 7
+
+    seconds, counts = take_turns({"step": step}, 2)
+    assert seconds["step"] < 0.04
+    assert counts == {"step": 7}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_networks_that_are_measured_are_valid_settings(name):
+    settings = Embedding(**{"crop": "96 px", **NETWORKS[name]})
+    assert settings.precision == name.split()[-1]
+    assert (settings.composite is None) == ("channels" in name)
