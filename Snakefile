@@ -21,7 +21,6 @@ rule all:
     default_target: True
     input:
         screen_tables(),
-        plate_tables(*OVERLAYS, "thumbnails", "phenotypes"),
         "results/report.html",
 
 

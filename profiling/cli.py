@@ -291,22 +291,22 @@ def merge(args):
 
 
 @command(
-    "flag", path("--quality", "quality table of the plate"), path("--fields", "fields table of the plate"), NUCLEI,
-    settings("flags"), OUT,
+    "flag", path("--quality", "quality table of the plate"), path("--fields", "fields table of the plate"),
+    path("--cells", "cell table of the plate"), NUCLEI, settings("flags"), OUT,
+    path("--out-cells", "flags of the cells"),
 )  # fmt: skip
 def flag(args):
-    """Flag images of a plate: lost, blank, out of focus, saturated, duplicate, badly segmented. Reads no pixel."""
+    """Flag images and cells of a plate by name; reads no pixel.
+
+    Images: lost, blank, out of focus, saturated, duplicate, badly segmented. Cells: border, debris, dead, mitotic,
+    irregular, outlier.
+    """
+    from profiling.cells.flag_jobs import flag
+
+    flag(args.cells, args.nuclei_channel, args.settings, args.out_cells)
     from profiling.images.jobs import flag
 
     flag(args.quality, args.fields, args.nuclei_channel, args.settings, args.out)
-
-
-@command("flag-cells", path("--cells", "cell table of the plate"), NUCLEI, settings("flags"), OUT)
-def flag_cells(args):
-    """Flag cells of a plate by name: border, debris, dead, mitotic, irregular, outlier. Reads no pixel."""
-    from profiling.cells.flag_jobs import flag
-
-    flag(args.cells, args.nuclei_channel, args.settings, args.out)
 
 
 @command("scale", *SELECTION, settings("normalisation"), OUT)

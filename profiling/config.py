@@ -62,7 +62,7 @@ RULES = {
     "overlays": ("overlays",),
     "embedding": ("backbone", "precision", "embed"),
     "platemap": ("platemap",),
-    "flags": ("flags", "cell_flags"),
+    "flags": ("flags",),
     "normalisation": ("scale",),
     "reduction": ("reduce",),
     "clusters": ("clusters",),

@@ -8,7 +8,7 @@ if CONFIG.unit == "cell":
         input:
             images="results/images/{plate}.parquet",
             usable=ancient("results/chunks/{plate}/usable.txt"),
-            flatfields=rules.illumination.output,
+            flatfields="results/illumination/{plate}",
             weights=weights_file("segmentation"),
         output:
             cells="results/chunks/{plate}/{chunk}/segmented.parquet",
@@ -25,12 +25,11 @@ if CONFIG.unit == "cell":
             gpu=1 if CONFIG.segmentation.device == "cuda" else 0,
         params:
             folder=folder,
-            flatfields=lambda wildcards: f"results/illumination/{wildcards.plate}",
             chunk=chunk_options,
             channels=CONFIG.channels,
             settings=lambda wildcards: settings("segmentation"),
         shell:
-            "profiling segment --images {input.images} --folder {params.folder:q} --flatfields {params.flatfields}"
+            "profiling segment --images {input.images} --folder {params.folder:q} --flatfields {input.flatfields}"
             " {params.chunk} --channels {params.channels} --settings {params.settings:q} --threads {threads}"
             " --out-cells {output.cells} --out-fields {output.fields} --out-labels {output.labels} 2> {log}"
 
@@ -82,7 +81,7 @@ rule merge_fields:
 rule overlays:
     input:
         images="results/images/{plate}.parquet",
-        flatfields=rules.illumination.output,
+        flatfields="results/illumination/{plate}",
         fields="results/fields/{plate}.parquet",
         labels=label_folders,
     output:
@@ -97,10 +96,9 @@ rule overlays:
         gpu=0,
     params:
         folder=folder,
-        flatfields=lambda wildcards: f"results/illumination/{wildcards.plate}",
         channels=[NUCLEI_CHANNEL, CELLS_CHANNEL] if CELLS_CHANNEL else [NUCLEI_CHANNEL],
         settings=lambda wildcards: settings("overlays"),
     shell:
-        "profiling overlays --images {input.images} --folder {params.folder:q} --flatfields {params.flatfields}"
+        "profiling overlays --images {input.images} --folder {params.folder:q} --flatfields {input.flatfields}"
         " --fields {input.fields} --labels {input.labels} --channels {params.channels}"
         " --settings {params.settings:q} --out {output} 2> {log}"

@@ -1,3 +1,4 @@
+import functools
 import json
 import os
 import re
@@ -26,6 +27,7 @@ wildcard_constraints:
     chunk=r"\d+",
 
 
+@functools.cache
 def settings(section):
     """Settings of a stage that differ from their defaults, with the stage's version, as JSON."""
     return json.dumps(CONFIG.resolved(section), sort_keys=True)

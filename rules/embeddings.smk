@@ -50,12 +50,11 @@ rule backbone:
 rule precision:
     input:
         images="results/images/{plate}.parquet",
-        flatfields=rules.illumination.output,
+        flatfields="results/illumination/{plate}",
         limits="results/limits/{plate}.parquet",
         segmented=chunk_pieces("segmented"),
         labels=label_folders,
         backbone="results/models/backbone.json",
-        network=rules.backbone.output.network,
     output:
         "results/models/precision-{plate}.json",
     log:
@@ -70,11 +69,10 @@ rule precision:
         speed=speed_options(),
     params:
         folder=folder,
-        flatfields=lambda wildcards: f"results/illumination/{wildcards.plate}",
         channels=CONFIG.channels,
         settings=embedding_settings(NOT_OF_PRECISION),
     shell:
-        "profiling precision --images {input.images} --folder {params.folder:q} --flatfields {params.flatfields}"
+        "profiling precision --images {input.images} --folder {params.folder:q} --flatfields {input.flatfields}"
         " --limits {input.limits} --segmented {input.segmented} --labels {input.labels} --backbone {input.backbone}"
         " --channels {params.channels} --settings {params.settings:q} {resources.speed} --threads {threads}"
         " --out {output} 2> {log}"
@@ -83,12 +81,11 @@ rule precision:
 rule embed:
     input:
         images="results/images/{plate}.parquet",
-        flatfields=rules.illumination.output,
+        flatfields="results/illumination/{plate}",
         limits="results/limits/{plate}.parquet",
         segmented="results/chunks/{plate}/{chunk}/segmented.parquet",
         labels="results/labels/{plate}/{chunk}",
         backbone="results/models/backbone.json",
-        network=rules.backbone.output.network,
         precision=precision_file(),
     output:
         embeddings="results/chunks/{plate}/{chunk}/embeddings.parquet",
@@ -106,13 +103,12 @@ rule embed:
         speed=speed_options(),
     params:
         folder=folder,
-        flatfields=lambda wildcards: f"results/illumination/{wildcards.plate}",
         chunk=chunk_options,
         channels=CONFIG.channels,
         precision=f"--precision {precision_file()}" if precision_file() else "",
         settings=lambda wildcards: settings("embedding"),
     shell:
-        "profiling embed --images {input.images} --folder {params.folder:q} --flatfields {params.flatfields}"
+        "profiling embed --images {input.images} --folder {params.folder:q} --flatfields {input.flatfields}"
         " --limits {input.limits} --segmented {input.segmented} --labels {input.labels} --backbone {input.backbone}"
         " {params.chunk} --channels {params.channels} --settings {params.settings:q} {params.precision}"
         " {resources.speed} --threads {threads}"

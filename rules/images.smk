@@ -94,7 +94,7 @@ rule illumination:
     input:
         images="results/images/{plate}.parquet",
     output:
-        expand("results/illumination/{{plate}}/{channel}.tif", channel=CONFIG.channels),
+        directory("results/illumination/{plate}"),
     log:
         "logs/illumination/{plate}.log",
     benchmark:
@@ -106,18 +106,17 @@ rule illumination:
         gpu=0,
     params:
         folder=folder,
-        out=lambda wildcards: f"results/illumination/{wildcards.plate}",
         channels=CONFIG.channels,
         settings=lambda wildcards: settings("illumination"),
     shell:
         "profiling illumination --images {input.images} --folder {params.folder:q} --channels {params.channels}"
-        " --settings {params.settings:q} --threads {threads} --out {params.out} 2> {log}"
+        " --settings {params.settings:q} --threads {threads} --out {output} 2> {log}"
 
 
 rule limits:
     input:
         images="results/images/{plate}.parquet",
-        flatfields=rules.illumination.output,
+        flatfields="results/illumination/{plate}",
     output:
         "results/limits/{plate}.parquet",
     log:
@@ -131,11 +130,10 @@ rule limits:
         gpu=0,
     params:
         folder=folder,
-        flatfields=lambda wildcards: f"results/illumination/{wildcards.plate}",
         channels=CONFIG.channels,
         settings=lambda wildcards: settings("limits"),
     shell:
-        "profiling limits --images {input.images} --folder {params.folder:q} --flatfields {params.flatfields}"
+        "profiling limits --images {input.images} --folder {params.folder:q} --flatfields {input.flatfields}"
         " --channels {params.channels} --settings {params.settings:q} --threads {threads} --out {output} 2> {log}"
 
 

@@ -29,8 +29,10 @@ rule flags:
     input:
         quality="results/quality/{plate}.parquet",
         fields="results/fields/{plate}.parquet",
+        cells="results/cells/{plate}.parquet",
     output:
-        "results/flags/{plate}.parquet",
+        images="results/flags/{plate}.parquet",
+        cells="results/cell_flags/{plate}.parquet",
     log:
         "logs/flags/{plate}.log",
     benchmark:
@@ -43,29 +45,9 @@ rule flags:
         nuclei_channel=NUCLEI_CHANNEL,
         settings=lambda wildcards: settings("flags"),
     shell:
-        "profiling flag --quality {input.quality} --fields {input.fields} --nuclei-channel {params.nuclei_channel}"
-        " --settings {params.settings:q} --out {output} 2> {log}"
-
-
-rule cell_flags:
-    input:
-        "results/cells/{plate}.parquet",
-    output:
-        "results/cell_flags/{plate}.parquet",
-    log:
-        "logs/cell_flags/{plate}.log",
-    benchmark:
-        "logs/cell_flags/{plate}.tsv"
-    resources:
-        mem_mb=memory(1000),
-        runtime=10,
-        gpu=0,
-    params:
-        nuclei_channel=NUCLEI_CHANNEL,
-        settings=lambda wildcards: settings("flags"),
-    shell:
-        "profiling flag-cells --cells {input} --nuclei-channel {params.nuclei_channel}"
-        " --settings {params.settings:q} --out {output} 2> {log}"
+        "profiling flag --quality {input.quality} --fields {input.fields} --cells {input.cells}"
+        " --nuclei-channel {params.nuclei_channel} --settings {params.settings:q}"
+        " --out {output.images} --out-cells {output.cells} 2> {log}"
 
 
 rule scale:

@@ -16,7 +16,7 @@ rule configuration:
 
 rule failures:
     input:
-        plate_tables("images", "quality", "fields", "cells", "platemaps", "features"),
+        plate_tables("images", "quality", "fields", "cells", "platemaps"),
         expand("results/chunks/{plate}/{piece}.parquet", plate=PLATES, piece=["unplaced", "left_out"]),
     output:
         "results/failures.parquet",

@@ -15,9 +15,9 @@ def test_help_of_every_command_reads_like_documentation(name, capsys):
 
 def test_an_error_for_people_has_no_traceback(tmp_path, capsys):
     cells = tmp_path / "cells.parquet"
-    out = tmp_path / "flags.parquet"
-    assert main(["flag-cells", "--cells", str(cells), "--nuclei-channel", "DNA", "--out", str(out)]) == 1
-    assert capsys.readouterr().err.endswith(f"profiling flag-cells: {cells}: there is no such file\n")
+    arguments = ["flag", "--quality", "q", "--fields", "f", "--cells", str(cells), "--nuclei-channel", "DNA"]
+    assert main([*arguments, "--out", str(tmp_path / "flags"), "--out-cells", str(tmp_path / "cell_flags")]) == 1
+    assert capsys.readouterr().err.endswith(f"profiling flag: {cells}: there is no such file\n")
 
 
 def test_settings_that_do_not_fit_are_named(capsys):

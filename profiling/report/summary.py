@@ -10,7 +10,7 @@ from profiling.tables import FIELD_KEY
 
 STAGES = (
     "images", "platemap", "quality", "illumination", "limits", "segment", "units", "overlays", "backbone", "embed",
-    "merge", "flags", "cell_flags", "scale", "reduce", "features", "clusters", "map", "phenotypes", "wells",
+    "merge", "flags", "scale", "reduce", "features", "clusters", "map", "phenotypes", "wells",
     "screen_wells", "treatments", "enrichment", "activity", "failures", "report",
 )  # fmt: skip
 """Rules in the order of the workflow."""

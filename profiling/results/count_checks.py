@@ -353,18 +353,21 @@ def check_illumination(results, plate, channels):
     """Findings where flat fields cannot be read, or the limits table has other facts of them."""
     from profiling.images.illumination import read_flatfield
 
+    if not (results / "illumination" / plate).is_dir():
+        return
     limits = _read(results, f"limits/{plate}.parquet", None)
     for channel in channels:
         file = f"illumination/{plate}/{channel}.tif"
         if not (results / file).exists():
+            yield Finding(file, "there is no such file", again(f"illumination/{plate}"))
             continue
         try:
             flat, dark, fields, _ = read_flatfield(results / file)
         except Exception as error:  # tifffile, its codecs and json each have their own
-            yield Finding(file, f"is not a whole flat field ({error})", again(file))
+            yield Finding(file, f"is not a whole flat field ({error})", again(f"illumination/{plate}"))
             continue
         if not (np.isfinite(flat).all() and (flat > 0).all()):
-            yield Finding(file, "has pixels that are not positive numbers", again(file))
+            yield Finding(file, "has pixels that are not positive numbers", again(f"illumination/{plate}"))
         if limits is None:
             continue
         row = limits[limits["Metadata_Channel"].eq(channel)]

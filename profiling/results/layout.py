@@ -23,7 +23,7 @@ class Rule(NamedTuple):
     name, stage : str
     outputs : tuple of str
         Paths below the results folder. A rule whose paths have ``{chunk}`` runs once a chunk, one with ``{plate}``
-        once a plate; ``{channel}`` stands for one file a channel.
+        once a plate.
     """
 
     name: str
@@ -43,7 +43,7 @@ RULES = (
     Rule("quality", "quality", ("chunks/{plate}/{chunk}/quality.parquet",)),
     Rule("merge_quality", "quality", ("quality/{plate}.parquet",)),
     Rule("usable", "quality", ("chunks/{plate}/usable.txt",)),
-    Rule("illumination", "illumination", ("illumination/{plate}/{channel}.tif",)),
+    Rule("illumination", "illumination", ("illumination/{plate}",)),
     Rule("limits", "illumination", ("limits/{plate}.parquet",)),
     Rule(
         "segment",
@@ -59,8 +59,7 @@ RULES = (
         tuple(f"chunks/{{plate}}/{{chunk}}/{name}.parquet" for name in ("embeddings", "cells", "thumbnails")),
     ),
     Rule("merge_cells", "embed", tuple(f"{name}/{{plate}}.parquet" for name in ("cells", "embeddings", "thumbnails"))),
-    Rule("flags", "flags", ("flags/{plate}.parquet",)),
-    Rule("cell_flags", "flags", ("cell_flags/{plate}.parquet",)),
+    Rule("flags", "flags", ("flags/{plate}.parquet", "cell_flags/{plate}.parquet")),
     Rule("scale", "features", ("models/scalers/{plate}.npz",)),
     Rule("reduce", "models", ("models/reduction.npz",)),
     Rule("features", "features", ("features/{plate}.parquet", "chunks/{plate}/left_out.parquet")),
@@ -163,7 +162,7 @@ def list_jobs(screen):
     """
     jobs = []
     for rule in rules_of(screen):
-        paths = [path for output in rule.outputs for path in _channels(output, screen.channels)]
+        paths = list(rule.outputs)
         if rule.per == "screen":
             jobs.append(Job(rule.name, rule.stage, None, None, paths))
             continue
@@ -176,7 +175,3 @@ def list_jobs(screen):
                 outputs = [path.replace("{chunk}", str(chunk)) for path in of_plate]
                 jobs.append(Job(rule.name, rule.stage, plate, chunk, outputs))
     return jobs
-
-
-def _channels(output, channels):
-    return [output.replace("{channel}", name) for name in channels] if "{channel}" in output else [output]

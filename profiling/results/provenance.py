@@ -81,8 +81,13 @@ def describe(results, logs, earlier=None, hashes=True):
     known = (earlier or {}).get("files", {})
     for job in list_jobs(describe_screen(read_config(results))):
         for output in job.outputs:
-            if not output.startswith(("chunks/", "labels/")) and (results / output).is_file():
-                files[output] = _describe_file(results, output, known.get(output, {}), hashes)
+            if output.startswith(("chunks/", "labels/")):
+                continue
+            path = results / output
+            for file in sorted(path.glob("*.tif")) if path.is_dir() else [path]:
+                name = str(file.relative_to(results))
+                if file.is_file():
+                    files[name] = _describe_file(results, name, known.get(name, {}), hashes)
     folder = results.resolve().parent
     stages = stage_times(logs).to_dict("records") if Path(logs).is_dir() else []
     run = last_run(folder)

@@ -151,10 +151,10 @@ def check_files(results, screen, present):
             file = str(below / name)
             if TEMPORARY.fullmatch(name):
                 yield Finding(file, "is a file that was being written when its job ended", "remove it", "stray")
-            elif file not in expected and name != ".snakemake_timestamp" and not _in_label_folder(file):
+            elif file not in expected and name != ".snakemake_timestamp" and not _in_folder_of_job(file):
                 yield Finding(file, _stranger(file, screen), "remove it, or move it out of the results", "stray")
         for name in folders:
-            if str(below / name) not in expected and not _in_label_folder(str(below / name)):
+            if str(below / name) not in expected and not _in_folder_of_job(str(below / name)):
                 what = _stranger(f"{below / name}/", screen)
                 yield Finding(str(below / name), what, "remove it, or move it out of the results", "stray")
         folders[:] = [name for name in folders if str(below / name) in expected]
@@ -169,10 +169,11 @@ def check_files(results, screen, present):
             yield Finding(file, "is empty", again(file))
 
 
-def _in_label_folder(file):
-    """Whether a path lies in a folder that one job fills: label images, images made of stacks."""
+def _in_folder_of_job(file):
+    """Whether a path lies in a folder that one job fills: flat fields, label images, images made of stacks."""
     parts = Path(file).parts
-    return (parts[0] == "labels" and len(parts) == 4 and file.endswith(".tif")) or parts[3:4] == ("images",)
+    depth = {"illumination": 3, "labels": 4}.get(parts[0])
+    return (len(parts) == depth and file.endswith(".tif")) or parts[3:4] == ("images",)
 
 
 def _stranger(file, screen):

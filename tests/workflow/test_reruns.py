@@ -13,8 +13,8 @@ pytestmark = pytest.mark.xdist_group("simulated")
 AFTER_WELLS = {"treatments", "enrichment", "activity"}
 AFTER_FEATURES = {"clusters", "map", "phenotypes", "wells", "screen_wells"} | AFTER_WELLS
 AFTER_CELLS = {"scale", "reduce", "features", "failures"} | AFTER_FEATURES
-AFTER_LIMITS = {"embed", "merge_cells", "cell_flags"} | AFTER_CELLS
-AFTER_SEGMENTATION = {"merge_fields", "overlays", "flags"} | AFTER_LIMITS
+AFTER_LIMITS = {"embed", "merge_cells", "flags"} | AFTER_CELLS
+AFTER_SEGMENTATION = {"merge_fields", "overlays"} | AFTER_LIMITS
 AFTER_ILLUMINATION = {"limits", "segment"} | AFTER_SEGMENTATION
 AFTER_IMAGES = {"quality", "merge_quality", "usable", "illumination", "platemap"} | AFTER_ILLUMINATION
 EDITS = {
@@ -33,7 +33,7 @@ EDITS = {
         },
         {"platemap"} | AFTER_CELLS,
     ),
-    "flags": ({"focus_mads": 3}, {"flags", "cell_flags"} | AFTER_CELLS),
+    "flags": ({"focus_mads": 3}, {"flags"} | AFTER_CELLS),
     "normalisation": ({"clip": 8}, {"scale", "reduce", "features", "failures"} | AFTER_FEATURES),
     "reduction": ({"components": 20}, {"reduce", "features", "failures"} | AFTER_FEATURES),
     "clusters": ({"k": 10}, {"clusters", "phenotypes", "wells", "screen_wells"} | AFTER_WELLS),
