@@ -25,7 +25,7 @@ if CONFIG.unit == "cell":
             gpu=1 if CONFIG.segmentation.device == "cuda" else 0,
         params:
             folder=folder,
-            flatfields=lambda wildcards: f"results/illumination/{wildcards.plate}",
+            flatfields=flatfields,
             chunk=chunk_options,
             channels=CONFIG.channels,
             settings=lambda wildcards: settings("segmentation"),
@@ -97,7 +97,7 @@ rule overlays:
         gpu=0,
     params:
         folder=folder,
-        flatfields=lambda wildcards: f"results/illumination/{wildcards.plate}",
+        flatfields=flatfields,
         channels=[NUCLEI_CHANNEL, CELLS_CHANNEL] if CELLS_CHANNEL else [NUCLEI_CHANNEL],
         settings=lambda wildcards: settings("overlays"),
     shell:

@@ -106,7 +106,7 @@ rule illumination:
         gpu=0,
     params:
         folder=folder,
-        out=lambda wildcards: f"results/illumination/{wildcards.plate}",
+        out=lambda wildcards, output: os.path.dirname(output[0]),
         channels=CONFIG.channels,
         settings=lambda wildcards: settings("illumination"),
     shell:
@@ -131,7 +131,7 @@ rule limits:
         gpu=0,
     params:
         folder=folder,
-        flatfields=lambda wildcards: f"results/illumination/{wildcards.plate}",
+        flatfields=flatfields,
         channels=CONFIG.channels,
         settings=lambda wildcards: settings("limits"),
     shell:
