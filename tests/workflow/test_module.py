@@ -2,11 +2,9 @@
 
 import re
 
-import numpy as np
 import pytest
-import tifffile
 import yaml
-from conftest import ROOT, planned, snakemake, write_config
+from conftest import ROOT, planned, snakemake, write_config, write_tiny_plate
 
 from profiling.tables import read_table
 
@@ -45,21 +43,10 @@ def outer(folder, prefix=""):
     return "--snakefile", str(folder / "Snakefile")
 
 
-SCREEN = {
-    "plates": [{"plate": "P", "images": "images", "layout": 6, "platemap": "map.csv"}],
-    "channels": ["DNA"],
-    "images": {"pattern": r"(?P<well>[A-Z]\d\d)_z(?P<z>\d)_(?P<channel>\w+)\.tif$", "z": 1},
-}
-
-
 @pytest.fixture
 def folder(tmp_path):
-    """A folder with two wells and the configuration of a workflow that has a section for our screen."""
-    (tmp_path / "images").mkdir()
-    for well in ("A01", "B02"):
-        tifffile.imwrite(tmp_path / "images" / f"{well}_z1_DNA.tif", np.zeros((64, 64), np.uint16))
-    (tmp_path / "map.csv").write_text("well,compound\nA01,DMSO\nB02,water\n")
-    write_config(tmp_path, {"unknown_to_us": 1, "screen": SCREEN})
+    """A folder with a tiny plate and the configuration of a workflow that has a section for our screen."""
+    write_config(tmp_path, {"unknown_to_us": 1, "screen": write_tiny_plate(tmp_path)})
     return tmp_path
 
 
@@ -83,13 +70,14 @@ def test_a_prefix_is_a_folder_of_its_own(folder):
 def test_under_a_prefix_no_command_names_a_path_outside_it(folder):
     (folder / "compounds.csv").touch()
     (folder / "weights.safetensors").touch()
-    parts = {
-        "images": SCREEN["images"] | {"z": "maximum"},
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    config["screen"]["images"]["z"] = "maximum"
+    config["screen"] |= {
         "segmentation": {"weights": "weights.safetensors"},
         "embedding": {"precision": "auto"},
         "platemap": {"compounds": "compounds.csv"},
     }
-    write_config(folder, {"screen": SCREEN | parts})
+    write_config(folder, config)
     done = snakemake(folder, *outer(folder, prefix="screenA"), "--dry-run", "--printshellcmds", "profiling_all")
     commands = re.findall(r"^Shell command: (profiling .+)$", done.stdout, re.MULTILINE)
     assert {command.split()[1] for command in commands} >= {"make-images", "precision", "embed", "failures", "report"}
