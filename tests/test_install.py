@@ -30,17 +30,26 @@ def files(folder):
     return {str(path.relative_to(folder)): (path.stat().st_size, path.stat().st_mtime_ns) for path in paths}
 
 
+def copy_as_the_container_does(source):
+    """Copy what the lines COPY of the Dockerfile name."""
+    lines = [line.split()[1:] for line in (ROOT / "Dockerfile").read_text().splitlines() if line.startswith("COPY ")]
+    for *names, place in lines:
+        for path in (ROOT / name for name in names):
+            if path.is_dir():
+                shutil.copytree(path, source / place, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                shutil.copy(path, source / place)
+
+
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory):
-    """A folder with the package, installed from a copy of its source without a network."""
+    """A folder with the package, installed from the files of the container without a network."""
     if not importlib.util.find_spec("pip"):
         pytest.skip("pip is not in this environment")
     if not importlib.util.find_spec("setuptools") or int(version("setuptools").split(".")[0]) < 77:
         pytest.skip("setuptools 77 or newer, which builds the package, is not in this environment")
     source, target = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("shared")
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, source)
-    shutil.copytree(ROOT / "profiling", source / "profiling", ignore=shutil.ignore_patterns("__pycache__"))
+    copy_as_the_container_does(source)
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps", "--no-build-isolation"]
     subprocess.run([*command, "--target", str(target), str(source)], check=True)
     return target
