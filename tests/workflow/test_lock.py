@@ -29,7 +29,7 @@ def test_a_second_run_on_a_screen_refuses_until_a_killed_one_is_unlocked(tmp_pat
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     first = subprocess.Popen(**command(tmp_path, "listed"), **quiet, start_new_session=True)
     try:
-        while not list(tmp_path.glob(".snakemake/locks/*")):
+        while not (tmp_path / "logs" / "images" / "P.log").exists():
             assert first.poll() is None
             time.sleep(0.01)
         os.killpg(first.pid, signal.SIGSTOP)

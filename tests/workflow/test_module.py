@@ -8,7 +8,7 @@ from conftest import ROOT, planned, snakemake, write_config, write_tiny_plate
 
 from profiling.tables import read_table
 
-OUTER = f"""
+OUTER = """
 rule all:
     input:
         "mine.txt",
@@ -16,10 +16,11 @@ rule all:
 
 module profiling:
     snakefile:
-        {str(ROOT / "Snakefile")!r}
+        {snakefile!r}
     config:
         config["screen"]
-    PREFIX
+    prefix:
+        {prefix!r}
 
 
 use rule * from profiling as profiling_*
@@ -27,7 +28,7 @@ use rule * from profiling as profiling_*
 
 rule mine:
     input:
-        "WELLS",
+        {wells!r},
     output:
         "mine.txt",
     shell:
@@ -35,10 +36,10 @@ rule mine:
 """
 
 
-def outer(folder, prefix=""):
+def outer(folder, prefix=None):
     """Write a workflow that uses this one and has a rule of its own; what to say to Snakemake to start it."""
     wells = f"{prefix}/results/wells.parquet" if prefix else "results/wells.parquet"
-    text = OUTER.replace("PREFIX", f'prefix: "{prefix}"' if prefix else "").replace("WELLS", wells)
+    text = OUTER.format(snakefile=str(ROOT / "Snakefile"), prefix=prefix, wells=wells)
     (folder / "Snakefile").write_text(text)
     return "--snakefile", str(folder / "Snakefile")
 
