@@ -18,7 +18,6 @@ include: "rules/report.smk"
 
 
 rule all:
-    default_target: True
     input:
         screen_tables(),
         "results/report.html",

@@ -38,9 +38,11 @@ def source_folder(wildcards):
     return os.path.normpath(os.path.join(CONFIG.root, PLATES[wildcards.plate].images))
 
 
-def folder(wildcards):
+def folder(wildcards, input):
     """Where the paths of a plate's image table start: its image folder, or where images were made of stacks."""
-    return f"results/chunks/{wildcards.plate}" if STACKS else source_folder(wildcards)
+    if not STACKS:
+        return source_folder(wildcards)
+    return os.path.join(os.path.dirname(os.path.dirname(input.images)), "chunks", wildcards.plate)
 
 
 def reader_option(wildcards):
@@ -52,7 +54,7 @@ def reader_option(wildcards):
 def platemap_file(wildcards):
     """Plate map of a plate, or no file."""
     name = PLATES[wildcards.plate].platemap
-    return [os.path.normpath(os.path.join(CONFIG.root, name))] if name else []
+    return [local(os.path.normpath(os.path.join(CONFIG.root, name)))] if name else []
 
 
 def platemap_option(wildcards):
@@ -63,7 +65,7 @@ def platemap_option(wildcards):
 def compounds_file():
     """Table of compounds, or no file."""
     name = CONFIG.platemap.compounds
-    return [os.path.normpath(os.path.join(CONFIG.root, name))] if name else []
+    return [local(os.path.normpath(os.path.join(CONFIG.root, name)))] if name else []
 
 
 def compounds_option():
@@ -75,8 +77,8 @@ def weights_file(section):
     """The model file that a section names, or no file."""
     chosen = getattr(CONFIG, section)
     if section == "embedding" and chosen.backbone.startswith("file:"):
-        return [chosen.backbone.removeprefix("file:")]
-    return [] if chosen.weights in (None, "untrained") else [chosen.weights]
+        return [local(chosen.backbone.removeprefix("file:"))]
+    return [] if chosen.weights in (None, "untrained") else [local(chosen.weights)]
 
 
 def chunk_count(plate):

@@ -20,11 +20,7 @@ def precision_file():
     if CONFIG.embedding.precision != "auto":
         return []
     files = [f"results/models/precision-{plate}.json" for plate in PLATES]
-    return next(filter(os.path.isfile, files), files[0])
-
-
-localrules:
-    backbone,
+    return next((file for file in files if os.path.isfile(workflow.modifier.modify_path(file))), files[0])
 
 
 rule backbone:
@@ -37,6 +33,7 @@ rule backbone:
         "logs/backbone.log",
     benchmark:
         "logs/backbone.tsv"
+    localrule: True
     resources:
         mem_mb=memory(2000),
         runtime=30,
@@ -105,7 +102,7 @@ rule embed:
         folder=folder,
         chunk=chunk_options,
         channels=CONFIG.channels,
-        precision=f"--precision {precision_file()}" if precision_file() else "",
+        precision=lambda wildcards, input: f"--precision {input.precision}" if input.precision else "",
         settings=lambda wildcards: settings("embedding"),
     shell:
         "profiling embed --images {input.images} --folder {params.folder:q} --flatfields {input.flatfields}"

@@ -1,5 +1,6 @@
-localrules:
-    configuration,
+def results_folder(wildcards, output):
+    """Where the tables of all stages lie."""
+    return os.path.dirname(output[0])
 
 
 rule configuration:
@@ -8,6 +9,7 @@ rule configuration:
     log:
         "logs/configuration.log",
     priority: 100
+    localrule: True
     params:
         config=lambda wildcards: CONFIG.model_dump_json(indent=2),
     shell:
@@ -29,9 +31,10 @@ rule failures:
         runtime=10,
         gpu=0,
     params:
+        results=results_folder,
         plates=list(PLATES),
     shell:
-        "profiling failures --results results --plates {params.plates} --out {output} 2> {log}"
+        "profiling failures --results {params.results} --plates {params.plates} --out {output} 2> {log}"
 
 
 rule report:
@@ -51,8 +54,9 @@ rule report:
         runtime=30,
         gpu=0,
     params:
+        results=results_folder,
         plates=list(PLATES),
         settings=lambda wildcards: settings("report"),
     shell:
-        "profiling report --results results --plates {params.plates} --config {input.config} --logs logs"
-        " --settings {params.settings:q} --out {output} 2> {log}"
+        "profiling report --results {params.results} --plates {params.plates} --config {input.config}"
+        " --logs $(dirname {log}) --settings {params.settings:q} --out {output} 2> {log}"
