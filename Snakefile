@@ -1,9 +1,18 @@
-from snakemake.utils import min_version
+import os
+
+from snakemake.utils import min_version, update_config
+
+from profiling.config import read_yaml
 
 min_version("9.10")
 
 
-if not config:
+if os.path.isfile("config.yaml") and not workflow.configfiles:
+    # Snakemake would evaluate expressions in the file; this reads values alone.
+    given = dict(config)
+    update_config(config, read_yaml("config.yaml"))
+    update_config(config, given)
+elif not config:
 
     configfile: "config/config.yaml"
 

@@ -3,9 +3,7 @@
 import json
 from pathlib import Path
 
-import yaml
-
-from profiling.config import find_plate, load_config
+from profiling.config import find_plate, load_config, read_yaml
 from profiling.errors import ProfilingError
 from profiling.plates.checks.screen import check_screen
 from profiling.plates.checks.text import screen_text
@@ -32,14 +30,7 @@ def read_screen(path, directory, root=None):
     ProfilingError
         If the file is absent, no YAML, or not a configuration that can be run.
     """
-    try:
-        mapping = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ProfilingError(f"{path}: cannot be read ({error.strerror}); name the screen's configuration") from None
-    except (yaml.YAMLError, UnicodeDecodeError, ValueError) as error:
-        raise ProfilingError(f"{path}: is not YAML; correct it ({' '.join(str(error).split())})") from None
-    if not isinstance(mapping, dict):
-        raise ProfilingError(f"{path}: has no keys; see config/README.md for what a configuration says")
+    mapping = read_yaml(path)
     if root is not None:
         mapping["root"] = root
     try:

@@ -50,4 +50,4 @@ def init(folder, out, read_header, pattern=None):
     config, screen = shlex.quote(str(out / "config.yaml")), shlex.quote(str(out))
     print(f"\nwritten: {out / 'config.yaml'}, {out / 'plates.tsv'}; look at them, correct them, then")
     print(f"  profiling check {config} --directory {screen}")
-    print(f"  snakemake --cores all --directory {screen} --configfile {config}")
+    print(f"  snakemake --cores all --directory {screen}")
