@@ -37,16 +37,14 @@ def read_weights(path):
         if path.suffix.lower() == ".safetensors":
             from safetensors.torch import load_file
 
-            values = load_file(path)
-        else:
-            values = torch.load(path, map_location="cpu", weights_only=True)
+            return load_file(path)
+        return dict(_tensors(torch.load(path, map_location="cpu", weights_only=True)))
     except Exception as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise BackboneError(
             f"{path}: not a weights file that loads without running code ({reason}); where you trust it, load it "
             "elsewhere and save its tensors alone as .safetensors"
         ) from None
-    return dict(_tensors(values))
 
 
 def _tensors(values, before=""):

@@ -1,11 +1,14 @@
 """Networks of torchvision and timm, without their classifiers."""
 
+import os
+
 import torch
 from torch import nn
 
 from profiling.embeddings.backbones.files import fit_weights, read_weights, without_prefix
 from profiling.embeddings.backbones.names import BackboneError
 
+os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] = "1"  # also where a library would run the code of a file of its hub
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 INCEPTIONS = ("inception_v3", "googlenet")
 """Torchvision's weights of these were converted: the network itself turns ImageNet's normalisation into theirs."""

@@ -7,6 +7,7 @@ from profiling.config import find_plate, load_config, read_yaml
 from profiling.errors import ProfilingError
 from profiling.plates.checks.screen import check_screen
 from profiling.plates.checks.text import screen_text
+from profiling.terminal import say
 
 
 def read_screen(path, directory, root=None):
@@ -55,5 +56,5 @@ def check(path, directory, read_header, plates=(), deep=False, root=None, maps="
         facts = [{"plate": one.plate, "layout": one.layout, **one.facts} for one in checks]
         print(json.dumps({"plates": facts, "findings": [one._asdict() for one in findings]}, indent=1))
     else:
-        print(screen_text(checks, findings, config, maps))
+        say(screen_text(checks, findings, config, maps).split("\n"))
     return sum(one.level == "error" for one in findings)
