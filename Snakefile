@@ -9,9 +9,9 @@ min_version("9.10")
 
 if os.path.isfile("config.yaml") and not workflow.configfiles:
     # Snakemake would evaluate expressions in the file; this reads values alone.
-    given = dict(config)
-    update_config(config, read_yaml("config.yaml"))
-    update_config(config, given)
+    values = read_yaml("config.yaml")
+    update_config(values, config)
+    config.update(values)
 elif not config:
 
     configfile: "config/config.yaml"
