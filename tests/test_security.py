@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 import tifffile
 import torch
+from safetensors.torch import save_file
 
 from profiling.cells.learned import weights as nuclei
 from profiling.cli import main
@@ -79,6 +80,13 @@ def test_a_library_that_asks_for_a_whole_pickle_gets_tensors_alone(tmp_path, mon
     with pytest.raises(pickle.UnpicklingError):
         load_backbone("timm:resnet18")
     assert not (tmp_path / "ran").exists() and "TORCH_FORCE_WEIGHTS_ONLY_LOAD" not in os.environ
+
+
+@pytest.mark.parametrize("backbone", ["timm:hf-hub:somebody/net", "file:other.safetensors"])
+def test_a_weights_file_names_no_other_place_to_load_from(tmp_path, backbone):
+    save_file({"a": torch.zeros(1)}, tmp_path / "a.safetensors", {"backbone": backbone})
+    with pytest.raises(ProfilingError, match="does not say in its metadata which network"):
+        load_backbone(f"file:{tmp_path / 'a.safetensors'}")
 
 
 def test_weights_that_hold_themselves_are_refused(tmp_path):

@@ -9,6 +9,8 @@ import torch
 
 from profiling.embeddings.backbones.names import BackboneError
 
+ELSEWHERE = ("file:", "timm:hf-hub:", "timm:hf_hub:")
+"""Backbones that a file cannot say it belongs to: it would name another file, or a place to download from."""
 TEACHERS = ("teacher", "ema")
 
 
@@ -83,7 +85,7 @@ def read_header(path):
     except Exception as error:
         raise BackboneError(f"{path}: not a safetensors file ({error})") from None
     backbone = said.get("backbone", "")
-    if not backbone or backbone.startswith("file:"):
+    if not backbone or backbone.startswith(ELSEWHERE):
         raise BackboneError(
             f"{path}: does not say in its metadata which network it belongs to; name that as the backbone (such as "
             "timm:vit_small_patch16_224) and this file in embedding.weights"
