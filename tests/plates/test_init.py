@@ -13,6 +13,8 @@ from profiling.demo import simulate
 from profiling.plate_table import read_plates
 from profiling.plates.proposals.channels import channel_names, nuclei_channel
 from profiling.plates.proposals.folders import clean_name, unique_names
+from profiling.plates.proposals.propose import Proposal
+from profiling.plates.proposals.text import config_text
 from profiling.plates.wells import plate_wells
 
 DATA = Path(os.environ.get("PROFILING_DATA", Path(__file__).resolve().parents[2].parent / "shared" / "data"))
@@ -193,6 +195,16 @@ def test_names_of_channels_fit_and_differ():
     }  # fmt: skip
     assert unique_names(["a", "a", "a-2"]) == ["a", "a-2", "a-2-2"]
     assert clean_name("  Plate Ä 7 ") == "Plate-7"
+
+
+def test_no_name_of_a_channel_ends_the_comment_it_stands_in():
+    names = [f"a{end}root: /etc" for end in ("\n", "\r", "\x85", "\u2028", "\u2029")]
+    row = {"plate": "P1", "images": "P1", "reader": "", "platemap": ""}
+    proposal = Proposal(
+        "here", [row], None, "pattern", dict(zip(names, "abcde", strict=True)), True, names, None, 1, None, [], 1
+    )
+    config = yaml.safe_load(config_text(proposal))
+    assert config["root"] == "here" and list(config["images"]["channel_names"]) == names
 
 
 def test_bbbc013(tmp_path):

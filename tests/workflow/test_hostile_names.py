@@ -10,6 +10,8 @@ import pytest
 import tifffile
 from conftest import ROOT, snakemake, write_config
 
+pytestmark = pytest.mark.xdist_group("hostile names")
+
 HOSTILE = "-a 'b' \"c\" $(touch x) `touch x`; touch x & touch x |\ntouch x #"
 VALIDATED = {
     *("input", "output", "log", "threads", "wildcards.plate", "params.plates", "params.channels", "params.layout"),

@@ -49,7 +49,7 @@ def init(folder, out, read_header, pattern=None):
             f"{listed(row['plate'] for row in proposal.rows)}",
             f"channels: {', '.join(proposal.channels.values())}; nuclei: {nuclei}"
             f"{'' if proposal.nuclei_by_name else ' (a guess)'}; plate maps: {maps}",
-            *(f"left out: {reason}" for reason in left_out[:MOST_REASONS]),
+            *(line for reason in left_out[:MOST_REASONS] for line in f"left out: {reason}".split("\n")),
             *([f"left out: {counted(more, 'more folder')}"] if more > 0 else []),
             "",
             f"written: {out / 'config.yaml'}, {out / 'plates.tsv'}; look at them, correct them, then",
