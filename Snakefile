@@ -1,11 +1,17 @@
-from snakemake.utils import min_version
+import os
+
+from snakemake.utils import min_version, update_config
+
+from profiling.config import read_yaml
 
 min_version("9.10")
 
 
-if not config:
-
-    configfile: "config/config.yaml"
+if "plates" not in config:
+    # Read here as values alone: Snakemake would evaluate expressions in the file.
+    values = read_yaml("config.yaml" if os.path.isfile("config.yaml") else "config/config.yaml")
+    update_config(values, config)
+    config.update(values)
 
 
 include: "rules/common.smk"

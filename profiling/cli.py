@@ -12,6 +12,7 @@ from pathlib import Path
 
 from profiling.config import parse_settings
 from profiling.errors import ProfilingError
+from profiling.terminal import VisibleFormatter, say, visible
 
 COMMANDS = {}
 
@@ -516,7 +517,7 @@ def adapt_backbone(args):
     given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
     settings = adaptation(**given)
     adapt_backbone(args.results, args.out, settings, args.device, args.threads)
-    print(args.out.with_suffix(".md").read_text())
+    say(args.out.with_suffix(".md").read_text().splitlines())
 
 
 @command(
@@ -609,7 +610,7 @@ def status(args):
     from profiling.results.status import read_status, status_json, status_lines
 
     found = read_status(args.results)
-    print(status_json(found) if args.json else "\n".join(status_lines(found, args.all)))
+    say(status_json(found).splitlines() if args.json else status_lines(found, args.all))
 
 
 @command(
@@ -629,7 +630,7 @@ def verify(args):
     if args.json:
         print(findings_json(findings))
     else:
-        print("\n".join([*finding_lines(findings), f"{len(findings)} findings in {args.results}"]))
+        say([*finding_lines(findings), f"{len(findings)} findings in {args.results}"])
     return 1 if findings else 0
 
 
@@ -644,7 +645,7 @@ def diff(args):
     from profiling.results.diff import compare_results, diff_lines
 
     found = compare_results(args.first, args.second)
-    print("\n".join(diff_lines(found)))
+    say(diff_lines(found))
     return 0 if found["equal"] else 1
 
 
@@ -699,12 +700,14 @@ def main(argv=None):
 
         print(f"profiling {version('profiling')}" if args.version else parser().format_help())
         return 0
-    logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", level=logging.INFO)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(VisibleFormatter("%(asctime)s %(message)s", "%H:%M:%S"))
+    logging.basicConfig(handlers=[handler], level=logging.INFO)
     logging.getLogger("profiling").setLevel(logging.INFO)
     try:
         status = COMMANDS[args.command][0](args)
     except ProfilingError as error:
-        print(f"profiling {args.command}: {error}", file=sys.stderr)
+        print(visible(f"profiling {args.command}: {error}", keep="\n"), file=sys.stderr)
         return 1
     return status or 0
 

@@ -1,17 +1,18 @@
 """The configuration of a screen: what a person writes, checked and typed."""
 
-import csv
 import difflib
 import json
 import os
-import re
+import sys
 from pathlib import Path
+from pprint import pformat
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from profiling import settings as s
-from profiling.errors import ProfilingError
+from profiling.errors import ConfigError
+from profiling.plate_table import paths_outside, read_rows
 from profiling.plates.wells import LAYOUTS, normalise_well
 
 SECTIONS = {
@@ -47,6 +48,7 @@ RULES = {
         "embed",
         "platemap",
     ),
+    "outside": (),
     "plates": (),
     "channels": ("images", "make_images", "illumination", "limits", "segment", "precision", "embed"),
     "max_failed_images": ("usable",),
@@ -80,10 +82,6 @@ well has few of it."""
 
 SIDES = (8, 8192)
 """Pixels a side of what the network is shown: below, there is nothing to see, above, no camera's field."""
-
-
-class ConfigError(ProfilingError):
-    """A configuration that cannot be run; the message says where, what and the remedy."""
 
 
 def _as_list(value):
@@ -132,6 +130,11 @@ class Config(BaseModel):
         min_length=1, description="Names of the channels; their order is that of the embeddings."
     )
     root: str = Field(".", description="Folder that the paths of the plate table start from.")
+    outside: bool = Field(
+        False,
+        description="Whether the plate table may name folders and plate maps that are not below `root`. What is linked "
+        "into `root` is below it; rows written in the configuration itself may name any path.",
+    )
     max_failed_images: float = Field(
         0.5,
         ge=0,
@@ -226,6 +229,42 @@ def _metadata(field):
     return [*field.metadata, *(m for option in options for m in getattr(option, "__metadata__", ()))]
 
 
+def read_yaml(path):
+    """What a configuration file says; no expression or object in it is evaluated.
+
+    Parameters
+    ----------
+    path : str or Path
+        YAML or JSON.
+
+    Returns
+    -------
+    dict
+
+    Raises
+    ------
+    ConfigError
+        If the file is absent, is no YAML, has no keys, or is a program to Snakemake, which evaluates the expressions of
+        a file that says ``__use_yte__: true`` when it is given by ``--configfile``.
+    """
+    import yaml  # its import takes longer than all else here, and jobs need none
+
+    try:
+        mapping = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror}); name the screen's configuration") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise ConfigError(f"{path}: is not YAML; correct it ({' '.join(str(error).split())})") from None
+    if not isinstance(mapping, dict):
+        raise ConfigError(f"{path}: has no keys; see config/README.md for what a configuration says")
+    if "__use_yte__" in mapping:
+        raise ConfigError(
+            f"{path}: `__use_yte__` makes it a program, which Snakemake runs when it is given by --configfile; do not "
+            "give it, and write plain values instead of expressions"
+        )
+    return mapping
+
+
 def load_config(mapping, folder="."):
     """Check a configuration as read from YAML.
 
@@ -250,13 +289,16 @@ def load_config(mapping, folder="."):
     places = None
     if isinstance(mapping.get("plates"), str):
         path = Path(folder) / mapping["plates"]
-        header, rows = _read_rows(path)
+        header, rows = read_rows(path)
         mapping["plates"] = list(rows.values())
         places = [f"{path}, line {line}" for line in (header, *rows)]
     try:
         config = Config.model_validate(mapping)
     except ValidationError as error:
         raise ConfigError(explain(error, Config, mapping, places)) from None
+    if places and not config.outside:
+        if strangers := paths_outside(mapping["plates"], places[1:], Path(folder) / config.root):
+            raise ConfigError("\n".join(strangers))
     return _with_barcodes(config, Path(folder) / config.root) if config.platemap.barcodes else config
 
 
@@ -303,112 +345,6 @@ def image_folder(config, plate, results):
     if config.images.makes_images:
         return results / "chunks" / plate
     return results.parent / config.root / find_plate(config, plate).images
-
-
-def read_plates(path):
-    """Rows of a plate table, every value a string.
-
-    Parameters
-    ----------
-    path : str or Path
-        Text in UTF-8, UTF-16 or Windows-1252 with tabs, commas or semicolons between the cells, told from the header.
-        Empty lines and lines that begin with ``#`` are passed over. Paths keep the blanks around them.
-
-    Returns
-    -------
-    list of dict of str
-
-    Raises
-    ------
-    ConfigError
-        If the file is absent, is no such table or has no rows.
-    """
-    return list(_read_rows(Path(path))[1].values())
-
-
-def _read_rows(path):
-    """Line of the header, and line → row; see :func:`read_plates`."""
-    lines = _table_lines(path)
-    if not lines:
-        raise ConfigError(f"plates: {str(path)!r} has no rows; write one row a plate there")
-    start = next(iter(lines))
-    header = lines.pop(start)
-    separator = max("\t,;", key=lambda one: _header_score(_cells(header, one, path, start, strict=False)))
-    columns = [name.strip() for name in _cells(header, separator, path, start)]
-    if missing := [name for name in ("plate", "images") if name not in columns]:
-        raise ConfigError(
-            f"{path}, line {start}: the header has no column {' and no column '.join(missing)}; it reads {header!r}. "
-            "Separate the columns with tabs (or commas or semicolons), not with blanks"
-        )
-    if twice := sorted({name for name in columns if name and columns.count(name) > 1}):
-        raise ConfigError(f"{path}, line {start}: the column {', '.join(twice)} is there twice; remove one")
-    rows, owners = {}, {}
-    for line, text in lines.items():
-        cells = _cells(text, separator, path, line)
-        if not any(cell.strip() for cell in cells):
-            continue
-        surplus = [cell for name, cell in zip(columns, cells, strict=False) if not name] + cells[len(columns) :]
-        if surplus := [cell.strip() for cell in surplus if cell.strip()]:
-            raise ConfigError(
-                f"{path}, line {line}: has more cells than the header has columns ({', '.join(surplus)[:50]!r}); "
-                "remove them, or put quotation marks around a cell that has the separator in it"
-            )
-        cells += [""] * (len(columns) - len(cells))
-        row = {name: _cell(name, cell) for name, cell in zip(columns, cells, strict=False) if name}
-        if row["plate"] in owners:
-            first = owners[row["plate"]]
-            raise ConfigError(
-                f"{path}, line {line}: plate {row['plate']!r} is in line {first}, too; rename or remove one"
-            )
-        if row["plate"]:
-            owners[row["plate"]] = line
-        rows[line] = row
-    if not rows:
-        raise ConfigError(f"plates: {str(path)!r} has no rows; write one row a plate there")
-    return start, rows
-
-
-def _table_lines(path):
-    """Number → text of the lines of a plate table that are neither empty nor a remark."""
-    from profiling.plates.platemaps.sheets import decode
-
-    if not path.is_file():
-        raise ConfigError(f"plates: there is no file {str(path)!r}; write one row a plate there")
-    remedy = "save the plate table as tab-separated text in UTF-8"
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror}); correct its permissions") from None
-    # Half of the bytes of a header in UTF-16 are zeros; it begins with a mark where other text has fewer.
-    if not data.startswith((b"\xff\xfe", b"\xfe\xff", b"PK\x03\x04")) and 0 < data.count(0) < len(data) / 4:
-        line = len(re.findall(rb"\r\n|\r|\n", data[: data.index(0)])) + 1
-        raise ConfigError(f"{path}, line {line}: has a NUL character; {remedy}")
-    try:
-        text = decode(data, path).removeprefix("\ufeff")
-    except ProfilingError:
-        raise ConfigError(f"{path}: is not text; {remedy}") from None
-    lines = enumerate(re.split(r"\r\n|\r|\n", text), start=1)
-    return {number: line for number, line in lines if line.strip() and not line.lstrip().startswith("#")}
-
-
-def _cells(text, separator, path, line, strict=True):
-    """Cells of one line, so that an opened quotation mark cannot swallow those that follow."""
-    try:
-        return next(csv.reader([text], delimiter=separator, strict=strict))
-    except csv.Error:
-        raise ConfigError(
-            f"{path}, line {line}: a cell is too long, or its quotation marks do not match; close or double them, and "
-            "have no line break in a cell"
-        ) from None
-
-
-def _header_score(cells):
-    return len({"plate", "images"} & {cell.strip() for cell in cells}), len(cells)
-
-
-def _cell(name, text):
-    """A cell without blanks around it; names of files and folders may have them."""
-    return text if name in ("images", "platemap") and text.strip() else text.strip()
 
 
 def check_files(config, folder="."):
@@ -464,7 +400,9 @@ def explain(error, model, mapping, places=None):
             lines.append(f"{path}: unknown key; {hint}")
         else:
             message = problem["msg"].removeprefix("Value error, ")
-            given = "" if isinstance(problem["input"], dict | BaseModel) else f" (given: {problem['input']!r})"
+            # Lists within lists, of which a few lines of YAML make more than the memory holds, are not written out.
+            value = pformat(problem["input"], depth=2, width=sys.maxsize)
+            given = "" if isinstance(problem["input"], dict | BaseModel) else f" (given: {value})"
             lines.append(f"{path}: {message}{given}" if path else message)
     return "\n".join(dict.fromkeys(lines))
 

@@ -6,3 +6,7 @@ class ProfilingError(ValueError):
 
     The command line prints such a message without a traceback.
     """
+
+
+class ConfigError(ProfilingError):
+    """A configuration that cannot be run; the message says where, what and the remedy."""

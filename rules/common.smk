@@ -33,9 +33,15 @@ def settings(section):
     return json.dumps(CONFIG.resolved(section), sort_keys=True)
 
 
+def below_root(path):
+    """A path that starts from the root, written so that no command takes it for an option."""
+    path = os.path.normpath(os.path.join(CONFIG.root, path))
+    return f"./{path}" if path.startswith("-") else path
+
+
 def source_folder(wildcards):
     """Image folder of a plate."""
-    return os.path.normpath(os.path.join(CONFIG.root, PLATES[wildcards.plate].images))
+    return below_root(PLATES[wildcards.plate].images)
 
 
 def folder(wildcards, input):
@@ -54,7 +60,7 @@ def reader_option(wildcards):
 def platemap_file(wildcards):
     """Plate map of a plate, or no file."""
     name = PLATES[wildcards.plate].platemap
-    return [local(os.path.normpath(os.path.join(CONFIG.root, name)))] if name else []
+    return [local(below_root(name))] if name else []
 
 
 def platemap_option(wildcards):
@@ -65,7 +71,7 @@ def platemap_option(wildcards):
 def compounds_file():
     """Table of compounds, or no file."""
     name = CONFIG.platemap.compounds
-    return [local(os.path.normpath(os.path.join(CONFIG.root, name)))] if name else []
+    return [local(below_root(name))] if name else []
 
 
 def compounds_option():

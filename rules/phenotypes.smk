@@ -21,7 +21,7 @@ rule platemap:
         compounds=compounds_option(),
         settings=lambda wildcards: settings("platemap"),
     shell:
-        "profiling platemap --plate {wildcards.plate} --batch {params.batch:q} --layout {params.layout}"
+        "profiling platemap --plate {wildcards.plate} --batch={params.batch:q} --layout {params.layout}"
         " --images {input.images} {params.map} {params.compounds} --settings {params.settings:q} --out {output} 2> {log}"
 
 

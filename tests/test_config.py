@@ -16,8 +16,9 @@ from profiling.config import (
     find_plate,
     load_config,
     parse_settings,
-    read_plates,
+    read_yaml,
 )
+from profiling.plate_table import read_plates
 from profiling.settings import Section, pixels
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -343,3 +344,46 @@ def test_the_examples_are_valid():
         mapping = yaml.safe_load(path.read_text(encoding="utf-8"))
         folder = ROOT if isinstance(mapping.get("plates"), str) else path.parent
         load_config(mapping, folder)
+
+
+@pytest.mark.parametrize("written", ["../P1", "/elsewhere/P1", "sub/../../P1", "sub/../P1", "P1/.."])
+@pytest.mark.parametrize("column", ["images", "platemap"])
+def test_the_plate_table_names_nothing_above_root_unless_it_may(tmp_path, column, written):
+    row = {"images": "P1", "platemap": "map.csv"} | {column: written}
+    (tmp_path / "plates.tsv").write_text(f"plate,images,platemap\nP1,{row['images']},{row['platemap']}\n")
+    given = {"plates": "plates.tsv", "channels": ["DNA"], "root": "data"}
+    message = rf"plates\.tsv, line 2: {column}: '{re.escape(written)}' leaves `root` .*`outside: true`"
+    with pytest.raises(ConfigError, match=message):
+        load_config(given, tmp_path)
+    assert getattr(load_config(given | {"outside": True}, tmp_path).plates[0], column) == written
+
+
+def test_paths_below_root_are_taken_through_links_and_absolute(tmp_path):
+    (tmp_path / "storage" / "run7").mkdir(parents=True)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "P1").symlink_to(tmp_path / "storage" / "run7")
+    (tmp_path / "linked").symlink_to(tmp_path / "data")
+    (tmp_path / "plates.tsv").write_text(f"plate,images\nP1,P1\nP2,{tmp_path}/data/P1\nP3,..P3\n")
+    for root in ("data", "linked", str(tmp_path)):
+        config = load_config({"plates": "plates.tsv", "channels": ["DNA"], "root": root}, tmp_path)
+        assert [plate.images for plate in config.plates] == ["P1", f"{tmp_path}/data/P1", "..P3"]
+
+
+def test_a_configuration_is_read_as_values_alone(tmp_path):
+    path = tmp_path / "config.yaml"
+    path.write_text(f"plates: !!python/object/apply:os.system ['touch {tmp_path}/x']")
+    with pytest.raises(ConfigError, match="config.yaml: is not YAML"):
+        read_yaml(path)
+    path.write_text(f"__use_yte__: true\nplates: ?__import__('os').system('touch {tmp_path}/x')")
+    with pytest.raises(ConfigError, match="config.yaml: `__use_yte__` makes it a program"):
+        read_yaml(path)
+    assert not (tmp_path / "x").exists()
+
+
+def test_lists_of_lists_that_fill_the_memory_are_not_written_out(tmp_path):
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 12)]
+    (tmp_path / "config.yaml").write_text("\n".join([*lines, "channels: *a11", "plates: *a11", "seed: *a11"]))
+    with pytest.raises(ConfigError, match="seed: .*integer") as error:
+        load_config(read_yaml(tmp_path / "config.yaml"))
+    assert len(str(error.value)) < 100_000

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
+from profiling.errors import ProfilingError
 from profiling.files import whole_file
 
 
@@ -38,4 +39,7 @@ def save_arrays(path, **arrays):
 def load_arrays(path):
     """Read what `save_arrays` wrote, as a dict of arrays; files with pickles are refused."""
     with np.load(path, allow_pickle=False) as file:
-        return {name: file[name] for name in file.files}
+        arrays = {name: file[name] for name in file.files}
+    if not all(isinstance(array, np.ndarray) for array in arrays.values()):
+        raise ProfilingError(f"{path}: holds something else than arrays; have the workflow make it again")
+    return arrays

@@ -15,7 +15,7 @@ from profiling.progress import log
 
 _NO_DOSE = {"", "na", "n/a", "nan", "none", "null", "nd", "n.d.", "-", "–", "—"}
 _SOLVENT = ("solvent", "vehicle", "diluent")
-_PLATE_WELL = re.compile(r"(.+?)[_:\s-]+([A-Za-z]{1,2}\d{1,3})")
+_PLATE_WELL = re.compile(r"^(.{1,200}?)[_:\s-]{1,9}([A-Za-z]{1,2}\d{1,3})")
 _DATE = re.compile(r"\d{4}-\d\d-\d\d|\d{1,2}-[A-Z][a-z]{2}(-\d\d(\d\d)?)?|[A-Z][a-z]{2}-\d{1,2}")
 
 

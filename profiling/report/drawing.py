@@ -8,6 +8,8 @@ from matplotlib import rc_context
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 
+from profiling.terminal import visible
+
 MUTED = ("#332288", "#CC6677", "#117733", "#DDCC77", "#88CCEE", "#882255", "#44AA99", "#999933", "#AA4499")
 """Paul Tol's muted scheme (SRON/EPS/TN/09-002), distinct for colour-blind readers."""
 
@@ -29,6 +31,7 @@ STYLE = {
     "ytick.labelcolor": INK,
     "xtick.major.width": 0.7,
     "ytick.major.width": 0.7,
+    "text.usetex": False,  # a matplotlibrc in the working directory could have LaTeX run on names
     "hatch.linewidth": 0.5,
     "legend.frameon": False,
 }
@@ -71,5 +74,5 @@ def data_uri(data, kind):
 
 
 def plain(text):
-    """A text that matplotlib writes as it stands: a dollar sign would start a formula."""
-    return str(text).replace("$", r"\$")
+    """A text that matplotlib writes as it is: a dollar sign would start a formula; SVG has no control characters."""
+    return visible(str(text)).replace("$", r"\$")

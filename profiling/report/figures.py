@@ -204,7 +204,7 @@ def draw_variance(axes, variance):
         axes.barh(row, test.NullHigh - test.NullLow, left=test.NullLow, height=0.34, color=QUIET)
         axes.plot([test.NullMedian] * 2, [row - 0.17, row + 0.17], color=OTHER, linewidth=1.2)
         axes.plot(test.Ratio, row, "o", color=ACCENT, markersize=7)
-    axes.set_yticks(range(len(variance)), variance["Variant"])
+    axes.set_yticks(range(len(variance)), [plain(variant) for variant in variance["Variant"]])
     axes.set_ylim(len(variance) - 0.5, -0.5)
     axes.set_xlim(left=0)
     axes.set_xlabel("variance within replicates / variance between treatments")
@@ -226,7 +226,7 @@ def draw_cells(axes, gallery, count=3):
     last = int(gallery["Cluster"].max()) if len(gallery) else 1
     for cluster, cells in gallery.groupby("Cluster"):
         for row, thumbnail in enumerate(cells.nsmallest(count, "ClusterDistance")["Thumbnail"]):
-            picture = np.asarray(Image.open(io.BytesIO(thumbnail)))
+            picture = np.asarray(Image.open(io.BytesIO(thumbnail), formats=("WEBP",)))
             axes.imshow(picture, extent=(cluster - 0.98, cluster - 0.02, row + 0.98, row + 0.02))
     axes.set_xticks(np.arange(last) + 0.5, range(1, last + 1))
     axes.set(xlim=(0, last), ylim=(count, 0), yticks=[], xlabel="cluster", anchor="N")

@@ -7,6 +7,7 @@ import pandas as pd
 
 from profiling.report.screen import count_rows, read_or_empty, table_files
 from profiling.tables import FIELD_KEY
+from profiling.terminal import say
 
 STAGES = (
     "images", "platemap", "quality", "illumination", "limits", "segment", "units", "overlays", "backbone", "embed",
@@ -153,7 +154,7 @@ def print_summary(results, logs, report=None):
     report : str or Path, optional
         Where the report lies.
     """
-    print("\n".join(summary_lines(results, logs, report)))
+    say(summary_lines(results, logs, report))
 
 
 def _some(names, most=6):

@@ -8,10 +8,13 @@ import tifffile
 import yaml
 
 from profiling.cli import main
-from profiling.config import load_config, read_plates
+from profiling.config import load_config
 from profiling.demo import simulate
+from profiling.plate_table import read_plates
 from profiling.plates.proposals.channels import channel_names, nuclei_channel
 from profiling.plates.proposals.folders import clean_name, unique_names
+from profiling.plates.proposals.propose import Proposal
+from profiling.plates.proposals.text import config_text
 from profiling.plates.wells import plate_wells
 
 DATA = Path(os.environ.get("PROFILING_DATA", Path(__file__).resolve().parents[2].parent / "shared" / "data"))
@@ -45,7 +48,7 @@ def test_the_demo_screen(tmp_path, capsys):
     shown = capsys.readouterr().out
     assert status == 0
     assert [(plate.plate, plate.images, plate.layout, plate.platemap) for plate in config.plates] == [
-        ("DEMO-1", "DEMO-1", 96, "../platemap.csv")
+        ("DEMO-1", "images/DEMO-1", 96, "platemap.csv")
     ]
     assert (set(config.channels), config.channels[0]) == ({"DNA", "Actin", "Reporter"}, "DNA")
     assert config.segmentation.nuclei_channel == "DNA"
@@ -82,9 +85,17 @@ def test_a_folder_that_is_a_plate_with_a_map_beside_it(tmp_path):
     config, status = init(tmp_path / "00123", tmp_path / "out")
     [plate] = config.plates
     assert status == 0
-    assert (plate.plate, plate.layout, plate.images, plate.platemap) == ("00123", 384, ".", "../a layout.csv")
+    assert (plate.plate, plate.layout, plate.images, plate.platemap) == ("00123", 384, "00123", "a layout.csv")
     assert config.quality.bit_depth == 8
     assert config.channels == ["w1", "w2"]
+
+
+def test_plates_that_are_linked_into_a_folder_keep_their_place_in_it(tmp_path):
+    make_plate(tmp_path / "storage" / "run7", ["A01", "A02"])
+    (tmp_path / "screen").mkdir()
+    (tmp_path / "screen" / "P1").symlink_to(tmp_path / "storage" / "run7")
+    config, status = init(tmp_path / "screen", tmp_path / "out")
+    assert (status, [plate.images for plate in config.plates]) == (0, ["P1"])
 
 
 def test_a_map_with_the_plate_s_name_is_taken_before_others(tmp_path):
@@ -186,13 +197,23 @@ def test_names_of_channels_fit_and_differ():
     assert clean_name("  Plate Ä 7 ") == "Plate-7"
 
 
+def test_no_name_of_a_channel_ends_the_comment_it_stands_in():
+    names = [f"a{end}root: /etc" for end in ("\n", "\r", "\x85", "\u2028", "\u2029")]
+    row = {"plate": "P1", "images": "P1", "reader": "", "platemap": ""}
+    proposal = Proposal(
+        "here", [row], None, "pattern", dict(zip(names, "abcde", strict=True)), True, names, None, 1, None, [], 1
+    )
+    config = yaml.safe_load(config_text(proposal))
+    assert config["root"] == "here" and list(config["images"]["channel_names"]) == names
+
+
 def test_bbbc013(tmp_path):
     if not (DATA / "bbbc013").is_dir():
         pytest.skip(f"there is no BBBC013 in {DATA}")
     config, status = init(DATA / "bbbc013" / "images", tmp_path)
     [plate] = config.plates
     assert status == 0
-    assert (plate.plate, plate.layout, plate.platemap) == ("bbbc013", 96, "../platemap.csv")
+    assert (plate.plate, plate.layout, plate.platemap) == ("bbbc013", 96, "platemap.csv")
     assert config.channels == ["Channel1", "Channel2"]
     assert config.quality.bit_depth == 8
 

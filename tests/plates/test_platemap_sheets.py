@@ -132,8 +132,14 @@ BOMB = b'<!DOCTYPE x [<!ENTITY a "0123456789">' + b"".join(
 )
 def test_a_damaged_or_hostile_workbook_is_refused(tmp_path, change):
     path = workbook(tmp_path / "map.xlsx", Map=[["Well", "Drug", "Dose"], ["A1", "taxol", 1.5]])
-    with pytest.raises(ProfilingError, match=r"map\.xlsx: .*(not a sound|too large)"):
+    with pytest.raises(ProfilingError, match=r"map\.xlsx: .*(not a sound|too large|document type)"):
         read(rewritten(path, SHEET, change))
+
+
+def test_a_workbook_made_to_be_searched_for_hours_is_read_at_once(tmp_path):
+    path = workbook(tmp_path / "map.xlsx", Map=[["Well", "Drug"], ["A1", "taxol"]])
+    rewritten(path, SHEET, lambda data: data.replace(b"<sheetData>", b"<!--" + b"<c " * 500_000 + b"--><sheetData>"))
+    assert read(path)["Metadata_Compound"].tolist() == ["taxol"]
 
 
 def test_a_cell_far_away_and_a_wrong_size_do_no_harm(tmp_path):

@@ -1,11 +1,14 @@
 """The report as a person gets it: one file, nothing fetched, nothing executed, nothing left out."""
 
+import base64
 import re
 from html.parser import HTMLParser
+from xml.etree import ElementTree
 
 import numpy as np
 import pandas as pd
 import pytest
+import synthetic_screen
 from synthetic_screen import CHANNELS, HOSTILE, PLATES, K, write_config, write_screen
 
 from profiling.config import Config
@@ -64,6 +67,32 @@ def test_names_from_tables_are_text(html):
     assert HOSTILE not in html
     assert HOSTILE in Page(html).text
     assert "<b>here</b>" not in html
+
+
+def test_whatever_a_compound_is_called_it_is_text(tmp_path, monkeypatch):
+    names = [
+        HOSTILE,
+        "=cmd()",
+        r"$\frac{",
+        r"a\$b$ {braces} {{ 7 * 191 }} {% if %}",
+        '" onload="x',
+        "\x1b[31mred\nnext\ufffe",
+    ]
+    monkeypatch.setattr(synthetic_screen, "COMPOUNDS", ["DMSO", *names])
+    write_screen(tmp_path / "results")
+    write_config(tmp_path / "results")
+    html = make(tmp_path, title="<script>{{ 7 * 191 }}")
+    page = Page(html)
+    assert not {tag for tag, _ in page.tags} & {"script", "iframe", "object"} and "1337" not in html
+    assert not any(name.startswith("on") for _, attributes in page.tags for name in attributes)
+    assert all(name.split("\n")[0] in page.text for name in names)
+    pictures = [one["src"].partition("svg+xml;base64,")[2] for tag, one in page.tags if tag == "img"]
+    written = ""
+    for picture in filter(None, pictures):
+        elements = list(ElementTree.fromstring(base64.b64decode(picture)).iter())
+        assert not any(element.tag.endswith("script") for element in elements)
+        written += " ".join(element.text or "" for element in elements)
+    assert all(name in written for name in [*names[:-1], r"\x1b[31mred\nnext\ufffe"])
 
 
 def test_failures_stand_in_the_report(html):

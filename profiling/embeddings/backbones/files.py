@@ -9,6 +9,8 @@ import torch
 
 from profiling.embeddings.backbones.names import BackboneError
 
+ELSEWHERE = ("file:", "timm:hf-hub:", "timm:hf_hub:")
+"""Backbones that a file cannot say it belongs to: it would name another file, or a place to download from."""
 TEACHERS = ("teacher", "ema")
 
 
@@ -37,16 +39,14 @@ def read_weights(path):
         if path.suffix.lower() == ".safetensors":
             from safetensors.torch import load_file
 
-            values = load_file(path)
-        else:
-            values = torch.load(path, map_location="cpu", weights_only=True)
+            return load_file(path)
+        return dict(_tensors(torch.load(path, map_location="cpu", weights_only=True)))
     except Exception as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise BackboneError(
             f"{path}: not a weights file that loads without running code ({reason}); where you trust it, load it "
             "elsewhere and save its tensors alone as .safetensors"
         ) from None
-    return dict(_tensors(values))
 
 
 def _tensors(values, before=""):
@@ -85,7 +85,7 @@ def read_header(path):
     except Exception as error:
         raise BackboneError(f"{path}: not a safetensors file ({error})") from None
     backbone = said.get("backbone", "")
-    if not backbone or backbone.startswith("file:"):
+    if not backbone or backbone.startswith(ELSEWHERE):
         raise BackboneError(
             f"{path}: does not say in its metadata which network it belongs to; name that as the backbone (such as "
             "timm:vit_small_patch16_224) and this file in embedding.weights"

@@ -1,5 +1,8 @@
 """Networks of torchvision and timm, without their classifiers."""
 
+import os
+from contextlib import contextmanager
+
 import torch
 from torch import nn
 
@@ -135,7 +138,8 @@ def timm_network(model, size, weights, channels):
             values = read_weights(weights)
             taken = _input_channels(values, first if isinstance(first, str) else first[0])
         options = {"img_size": size} if config.get("fixed_input_size") else {}
-        network = timm.create_model(model, pretrained=weights is None, num_classes=0, in_chans=taken, **options)
+        with tensors_only():
+            network = timm.create_model(model, pretrained=weights is None, num_classes=0, in_chans=taken, **options)
     except OSError as error:
         raise BackboneError(_not_downloaded(f"timm:{model}", error)) from None
     except (RuntimeError, AssertionError, TypeError) as error:
@@ -147,6 +151,20 @@ def timm_network(model, size, weights, channels):
     if taken != 3:
         mean, std = (None, None) if values is not None else ((sum(mean) / 3,), (sum(std) / 3,))
     return network, mean, std, config.get("license") or "as its model card states", taken
+
+
+@contextmanager
+def tensors_only():
+    """Meanwhile ``torch.load`` reads nothing but tensors, whatever it is asked; older timm asked for more."""
+    name = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
+    before = os.environ.get(name)
+    os.environ[name] = "1"
+    try:
+        yield
+    finally:
+        del os.environ[name]
+        if before is not None:
+            os.environ[name] = before
 
 
 def _timm_config(model):

@@ -3,12 +3,11 @@
 import json
 from pathlib import Path
 
-import yaml
-
-from profiling.config import find_plate, load_config
+from profiling.config import find_plate, load_config, read_yaml
 from profiling.errors import ProfilingError
 from profiling.plates.checks.screen import check_screen
 from profiling.plates.checks.text import screen_text
+from profiling.terminal import say
 
 
 def read_screen(path, directory, root=None):
@@ -32,14 +31,7 @@ def read_screen(path, directory, root=None):
     ProfilingError
         If the file is absent, no YAML, or not a configuration that can be run.
     """
-    try:
-        mapping = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ProfilingError(f"{path}: cannot be read ({error.strerror}); name the screen's configuration") from None
-    except (yaml.YAMLError, UnicodeDecodeError, ValueError) as error:
-        raise ProfilingError(f"{path}: is not YAML; correct it ({' '.join(str(error).split())})") from None
-    if not isinstance(mapping, dict):
-        raise ProfilingError(f"{path}: has no keys; see config/README.md for what a configuration says")
+    mapping = read_yaml(path)
     if root is not None:
         mapping["root"] = root
     try:
@@ -64,5 +56,5 @@ def check(path, directory, read_header, plates=(), deep=False, root=None, maps="
         facts = [{"plate": one.plate, "layout": one.layout, **one.facts} for one in checks]
         print(json.dumps({"plates": facts, "findings": [one._asdict() for one in findings]}, indent=1))
     else:
-        print(screen_text(checks, findings, config, maps))
+        say(screen_text(checks, findings, config, maps).split("\n"))
     return sum(one.level == "error" for one in findings)

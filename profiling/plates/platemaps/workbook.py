@@ -5,6 +5,7 @@ import io
 import re
 import warnings
 import zipfile
+from xml.parsers import expat
 
 from profiling.errors import ProfilingError
 
@@ -14,8 +15,9 @@ MOST_CELLS = 2_000_000
 MOST_EMPTY_ROWS = 10_000
 """A stray cell further below does not belong to the table above."""
 
+# Nothing here goes back over what it has read: a file could be made to keep it busy for hours.
 _NO_VALUE = re.compile(
-    rb'<c\b(?![^>]*\bt="str")[^>]*>\s*<f\b(?:[^>]*/>|[^>]*>[^<]*</f>)\s*(?:<v\s*/>|<v>\s*</v>)?\s*</c>'
+    rb'<c\b(?![^<>]*\bt="str")[^<>]*+>\s*+<f\b[^<>]*+(?:(?<=/)>|>[^<]*+</f>)\s*+(?:(?:<v\s*+/>|<v>\s*+</v>)\s*+)?+</c>'
 )
 _ZEROS = re.compile(r"0{2,}")
 _LITERAL_UNIT = re.compile(r'(?:General|[#0?,.]+)(?:\s|\\|_.)*"([^"]+)"')
@@ -54,6 +56,10 @@ def read_workbook(data, path):
             unpacked = sum(member.file_size for member in archive.infolist())
             if unpacked > LARGEST_CONTENT:
                 raise _too_large(path)
+            if any(_declares_type(archive, name) for name in archive.namelist()):
+                raise ProfilingError(
+                    f"{path}: it declares a document type, which no spreadsheet program writes; save it as .xlsx or CSV"
+                )
             sheets_of_cells = [name for name in archive.namelist() if name.startswith("xl/worksheets/")]
             if any(_NO_VALUE.search(archive.read(name)) for name in sheets_of_cells):
                 raise ProfilingError(
@@ -84,6 +90,21 @@ def read_workbook(data, path):
             f"{path}: not a sound .xlsx workbook ({type(error).__name__}: {error}); save it again as .xlsx or CSV"
         ) from None
     return sheets
+
+
+def _declares_type(archive, name):
+    """Whether a part of a workbook has a document type, whose entities can be a few bytes that unpack to gigabytes."""
+    found = []
+    parser = expat.ParserCreate()
+    parser.StartDoctypeDeclHandler = lambda *_: found.append(True)
+    parser.StartElementHandler = lambda *_: found.append(False)
+    with archive.open(name) as part:
+        try:
+            while not found and (block := part.read(4096)):
+                parser.Parse(block, False)
+        except (expat.ExpatError, ValueError, LookupError):  # a picture, or damage that is reported when it is read
+            pass
+    return found[:1] == [True]
 
 
 def _too_large(path):

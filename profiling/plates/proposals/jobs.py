@@ -11,6 +11,7 @@ from profiling.plates.checks.findings import counted, listed
 from profiling.plates.proposals.folders import find_plates
 from profiling.plates.proposals.propose import propose
 from profiling.plates.proposals.text import config_text, plates_text
+from profiling.terminal import say
 
 MOST_REASONS = 10
 
@@ -39,15 +40,20 @@ def init(folder, out, read_header, pattern=None):
                 f"{out / name}: cannot be written ({error.strerror}); name another folder with --out"
             ) from None
     maps = proposal.barcodes or sum(bool(row["platemap"]) for row in proposal.rows) or "none found"
-    print(f"{counted(len(proposal.rows), 'plate')} of {proposal.rows[0]['layout']} wells ({proposal.reader}): "
-          f"{listed(row['plate'] for row in proposal.rows)}")  # fmt: skip
-    print(f"channels: {', '.join(proposal.channels.values())}; nuclei: {next(iter(proposal.channels.values()))}"
-          f"{'' if proposal.nuclei_by_name else ' (a guess)'}; plate maps: {maps}")  # fmt: skip
-    for reason in left_out[:MOST_REASONS]:
-        print(f"left out: {reason}")
-    if len(left_out) > MOST_REASONS:
-        print(f"left out: {counted(len(left_out) - MOST_REASONS, 'more folder')}")
+    nuclei = next(iter(proposal.channels.values()))
     config, screen = shlex.quote(str(out / "config.yaml")), shlex.quote(str(out))
-    print(f"\nwritten: {out / 'config.yaml'}, {out / 'plates.tsv'}; look at them, correct them, then")
-    print(f"  profiling check {config} --directory {screen}")
-    print(f"  snakemake --cores all --directory {screen} --configfile {config}")
+    more = len(left_out) - MOST_REASONS
+    say(
+        [
+            f"{counted(len(proposal.rows), 'plate')} of {proposal.rows[0]['layout']} wells ({proposal.reader}): "
+            f"{listed(row['plate'] for row in proposal.rows)}",
+            f"channels: {', '.join(proposal.channels.values())}; nuclei: {nuclei}"
+            f"{'' if proposal.nuclei_by_name else ' (a guess)'}; plate maps: {maps}",
+            *(line for reason in left_out[:MOST_REASONS] for line in f"left out: {reason}".split("\n")),
+            *([f"left out: {counted(more, 'more folder')}"] if more > 0 else []),
+            "",
+            f"written: {out / 'config.yaml'}, {out / 'plates.tsv'}; look at them, correct them, then",
+            f"  profiling check {config} --directory {screen}",
+            f"  snakemake --cores all --directory {screen}",
+        ]
+    )

@@ -66,7 +66,7 @@ def propose(folder, plates, read_header):
     Parameters
     ----------
     folder : str or Path
-        The folder that was looked at, which becomes the root.
+        The folder that was looked at, which becomes the root; the one above it where a plate map lies there.
     plates : list of FoundPlate
         As :func:`profiling.plates.proposals.folders.find_plates` gives them.
     read_header : callable
@@ -76,7 +76,9 @@ def propose(folder, plates, read_header):
     -------
     Proposal
     """
-    folder = Path(folder).resolve()
+    given, folder = Path(folder).absolute(), Path(folder).resolve()
+    # Plates that are linked into the folder keep their place in it.
+    plates = [plate._replace(folder=folder / os.path.relpath(plate.folder.absolute(), given)) for plate in plates]
     readers = [plate.reader for plate in plates]
     reader = max(readers, key=readers.count)
     instrument, some_plates = _channels(plates)
@@ -88,9 +90,11 @@ def propose(folder, plates, read_header):
     sizes = {size for plate in plates for size in plate.images["PixelSize"].dropna().round(4).unique()}
     shared = candidate_files(_near(folder, plates))
     barcodes = choose_barcodes([plate.name for plate in plates], shared)
+    maps = [barcodes] if barcodes else _maps(folder, plates, layout, shared)
+    root = folder if all(path is None or path.is_relative_to(folder) for path in maps) else folder.parent
     return Proposal(
-        str(folder), _rows(folder, plates, reader, layout, [] if barcodes else shared),
-        _below(barcodes, folder) if barcodes else None, reader, dict(ordered), nuclei is not None, some_plates,
+        str(root), _rows(root, plates, reader, layout, [None] * len(plates) if barcodes else maps),
+        _below(barcodes, root) if barcodes else None, reader, dict(ordered), nuclei is not None, some_plates,
         _stacks(plates), max(plate.images["Metadata_Time"].nunique() for plate in plates),
         float(sizes.pop()) if len(sizes) == 1 else None, _dtypes(plates, read_header),
         propose_chunks(images, layout),
@@ -151,27 +155,32 @@ def _near(folder, plates):
     return [*near, folder.parent] if folder in inside or folder.name.lower() in PLAIN_NAMES else near
 
 
-def _rows(folder, plates, reader, layout, shared):
-    rows = []
+def _maps(folder, plates, layout, shared):
+    """Plate map of each plate, None where none was found."""
+    maps = []
     for plate in plates:
         own = candidate_files([plate.folder, plate.folder / "Images"]) if plate.folder.resolve() != folder else []
-        platemap = choose_map(plate.name, set(plate.images["Metadata_Well"]), layout, [*own, *shared])
-        rows.append(
-            {
-                "plate": plate.name,
-                "images": _below(plate.folder, folder),
-                "reader": plate.reader if plate.reader != reader else "",
-                "layout": layout,
-                "platemap": _below(platemap, folder) if platemap else "",
-                "batch": "",
-                "exclude": "",
-            }
-        )
-    return rows
+        maps.append(choose_map(plate.name, set(plate.images["Metadata_Well"]), layout, [*own, *shared]))
+    return maps
+
+
+def _rows(root, plates, reader, layout, maps):
+    return [
+        {
+            "plate": plate.name,
+            "images": _below(plate.folder, root),
+            "reader": plate.reader if plate.reader != reader else "",
+            "layout": layout,
+            "platemap": _below(platemap, root) if platemap else "",
+            "batch": "",
+            "exclude": "",
+        }
+        for plate, platemap in zip(plates, maps, strict=True)
+    ]
 
 
 def _below(path, folder):
-    below = os.path.relpath(path.resolve(), folder).replace(os.sep, "/")
+    below = os.path.relpath(path, folder).replace(os.sep, "/")
     if re.search(r"[\r\n\ud800-\udfff]", below):
         raise ProfilingError(f"{below!r}: has a line break in its name, or bytes that are not UTF-8; rename it")
     return below

@@ -39,9 +39,8 @@ def config_text(proposal, pattern=None):
         lines.append(f"  pattern: {_value(pattern)}")
     if renamed or proposal.some_plates:
         lines.append("  channel_names: # the instrument's name: ours; channels not named here are left out")
-        lines += [f"    {json.dumps(theirs, ensure_ascii=False)}: {_value(ours)}" for theirs, ours in
-                  proposal.channels.items()]  # fmt: skip
-        lines += [f"    # {json.dumps(name, ensure_ascii=False)}: not on most plates" for name in proposal.some_plates]
+        lines += [f"    {_quoted(theirs)}: {_value(ours)}" for theirs, ours in proposal.channels.items()]
+        lines += [f"    # {_quoted(name)}: not on most plates" for name in proposal.some_plates]
     elif any(len(name) < 3 or name[-1].isdigit() for name in names):
         shown = ", ".join(f"{json.dumps(name)}: ..." for name in names)
         lines.append(f"  # channel_names: {{{shown}}} # names for the channels; then change `channels`, too")
@@ -88,6 +87,11 @@ def _reader_comment(proposal):
     found = "by the names of the files" if proposal.reader == "pattern" else "as found"
     others = sorted({row["reader"] for row in proposal.rows} - {""})
     return f" # {found}" + (f"; some plates have another in the plate table ({', '.join(others)})" if others else "")
+
+
+def _quoted(name):
+    """A name in quotes; escaped where it has a line break, which JSON has fewer of than YAML."""
+    return json.dumps(name, ensure_ascii=not name.isprintable())
 
 
 def _value(value):

@@ -26,6 +26,7 @@ NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
 CONSTANTS = {"NaN": "NaN", "INF": "Infinity", "-INF": "-Infinity"}
 WORDS = re.compile(r'"(?:[^"\\]|\\.)*"|[^\s{}\[\],"][^{}\[\],"]*')
 LARGEST_DEGREE = 16
+LONGEST = 20_000  # characters of a profile; that of the largest degree has half of them
 
 
 class Surface(NamedTuple):
@@ -102,6 +103,8 @@ def parse_profile(text):
         If the text is of another form.
     """
     try:
+        if len(text) > LONGEST:
+            raise ValueError("length")
         found = json.loads(WORDS.sub(_as_json, text))
         background, foreground = (_surface(found.get(name) or {}) for name in ("Background", "Foreground"))
         mean = float((found.get("Background") or {}).get("Mean", np.nan))
