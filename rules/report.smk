@@ -34,7 +34,7 @@ rule failures:
         results=results_folder,
         plates=list(PLATES),
     shell:
-        "profiling failures --results {params.results} --plates {params.plates} --out {output} 2> {log}"
+        "profiling failures --results {params.results:q} --plates {params.plates} --out {output} 2> {log}"
 
 
 rule report:
@@ -58,5 +58,5 @@ rule report:
         plates=list(PLATES),
         settings=lambda wildcards: settings("report"),
     shell:
-        "profiling report --results {params.results} --plates {params.plates} --config {input.config}"
+        "profiling report --results {params.results:q} --plates {params.plates} --config {input.config}"
         " --logs $(dirname {log}) --settings {params.settings:q} --out {output} 2> {log}"

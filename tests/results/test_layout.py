@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import CONFIG, dry_run
+from commands import CONFIG, dry_run
 
 from profiling.config import load_config
 from profiling.results.layout import describe_screen, list_jobs

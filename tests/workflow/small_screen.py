@@ -3,11 +3,9 @@
 import os
 import signal
 import subprocess
-import sys
 import time
-from pathlib import Path
 
-from conftest import ROOT, write_config
+from starts import command, write_config
 
 from profiling.demo import simulate
 from profiling.results.diff import compare_results, diff_lines
@@ -39,13 +37,10 @@ def make_screen(folder, **changes):
 
 def start(screen, *arguments):
     """Start Snakemake and return its process and the file that it writes to."""
-    environment = dict(os.environ, PATH=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
-    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--directory", str(screen)]
-    command += ["--configfile", str(screen / "config.yaml"), *arguments]
     said = screen / f"start-{len(list(screen.glob('start-*')))}.txt"
     with open(said, "w") as file:
         process = subprocess.Popen(
-            command, cwd=screen, env=environment, stdout=file, stderr=subprocess.STDOUT, start_new_session=True
+            **command(screen, *arguments), stdout=file, stderr=subprocess.STDOUT, start_new_session=True
         )
     return process, said
 
@@ -77,9 +72,9 @@ def interrupt(screen, number, rule, *arguments, after=0.5):
 
 def unlock(screen):
     """Remove the lock that a killed Snakemake left; a start before that must refuse and say so."""
-    process, said = start(screen, "--cores", "2")
+    process, said = start(screen)
     assert process.wait() != 0 and "--unlock" in said.read_text()
-    process, said = start(screen, "--unlock", "--cores", "1")
+    process, said = start(screen, "--unlock")
     assert process.wait() == 0, said.read_text()
 
 

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 import yaml
-from conftest import DATA, ROOT, snakemake, write_config
+from starts import DATA, ROOT, snakemake, write_config
 
 WELLS = ["A-01", "A-02", "B-01", "E-01", "A-03", "A-12", "B-12", "E-12"]
 

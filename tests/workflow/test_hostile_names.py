@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import tifffile
-from conftest import ROOT, snakemake, write_config
+from starts import ROOT, snakemake, write_config
 
 pytestmark = pytest.mark.xdist_group("hostile names")
 

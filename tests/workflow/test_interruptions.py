@@ -22,18 +22,18 @@ MOMENTS = [
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
     screen = make_screen(tmp_path_factory.mktemp("undisturbed"))
-    run(screen, "--cores", "2", "--", "results/models/backbone.json")
+    run(screen, "--", "results/models/backbone.json")
     begun = tmp_path_factory.mktemp("interrupted") / "screen"
     shutil.copytree(screen, begun)
-    run(screen, "--cores", "2")
+    run(screen)
     return screen, begun
 
 
 def test_nine_interruptions_leave_no_trace(undisturbed):
     whole, screen = undisturbed
     for rule, name in MOMENTS:
-        interrupt(screen, SIGNALS[name], rule, "--cores", "2")
+        interrupt(screen, SIGNALS[name], rule)
         if name == "SIGKILL":
             unlock(screen)
-    run(screen, "--cores", "2")
+    run(screen)
     check_equal(screen, whole)

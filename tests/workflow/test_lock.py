@@ -5,7 +5,7 @@ import signal
 import subprocess
 import time
 
-from conftest import command, planned, snakemake, write_config, write_tiny_plate
+from starts import command, planned, snakemake, write_config, write_tiny_plate
 
 
 def files(screen):

@@ -1,6 +1,6 @@
 """What a person reads when the configuration is wrong."""
 
-from conftest import snakemake, write_config
+from starts import snakemake, write_config
 
 
 def test_a_wrong_configuration_says_what_to_correct(tmp_path):

@@ -4,11 +4,14 @@ import re
 
 import pytest
 import yaml
-from conftest import ROOT, planned, snakemake, write_config, write_tiny_plate
+from starts import ROOT, planned, snakemake, write_config, write_tiny_plate
 
 from profiling.tables import read_table
 
 OUTER = """
+configfile: "config.yaml"
+
+
 rule all:
     input:
         "mine.txt",

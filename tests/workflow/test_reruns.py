@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 import yaml
-from conftest import planned, write_config
+from starts import planned, write_config
 
 from profiling.config import RULES, SECTIONS, Config
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-from conftest import planned, snakemake, write_config
 from scipy.ndimage import gaussian_filter
+from starts import planned, snakemake, write_config
 
 from profiling.images.read import read_image
 from profiling.tables import read_table

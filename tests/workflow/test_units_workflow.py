@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from conftest import DATA, ROOT, planned, snakemake, write_config
 from sklearn.metrics import homogeneity_score
+from starts import DATA, ROOT, planned, snakemake, write_config
 
 from profiling.report.summary import summary_lines
 from profiling.tables import FIELD_KEY, read_cells, read_embeddings

@@ -1,7 +1,7 @@
 """A real instrument's export, as it was written, through listing, illumination and segmentation."""
 
 import pytest
-from conftest import DATA, snakemake, write_config
+from starts import DATA, snakemake, write_config
 
 from profiling.tables import read_table
 

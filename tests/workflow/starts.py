@@ -1,0 +1,58 @@
+"""How the tests start Snakemake, and the smallest screen to start it on."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+DATA = Path(os.environ.get("PROFILING_DATA", ROOT.parent / "shared" / "data"))
+
+
+def command(screen, *arguments):
+    """Options for `subprocess` that start Snakemake on a screen's working directory, where its configuration lies."""
+    environment = dict(os.environ, PATH=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    words = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--directory", str(screen)]
+    words += ["--cores", "2", *arguments]
+    return {"args": words, "cwd": screen, "env": environment, "text": True}
+
+
+def snakemake(screen, *arguments, check=True):
+    """Run Snakemake on a screen's working directory with its own configuration."""
+    done = subprocess.run(**command(screen, *arguments), capture_output=True)
+    if check and done.returncode:
+        logs = [f"== {path}\n{path.read_text()}" for path in sorted(screen.glob("logs/**/*.log"))]
+        pytest.fail(f"snakemake ended with {done.returncode}\n{done.stdout}\n{done.stderr}\n" + "\n".join(logs)[-8000:])
+    return done
+
+
+def planned(screen, *arguments):
+    """Names of the rules that the next start would run."""
+    text = snakemake(screen, "--dry-run", *arguments).stdout
+    if "Job stats:" not in text:
+        return set()
+    table = text.split("Job stats:", 1)[1].split("\n\n", 1)[0].splitlines()[3:]
+    return {line.split()[0] for line in table if line.strip()} - {"total", "all"}
+
+
+def write_config(screen, config):
+    """Write a screen's configuration."""
+    (screen / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+
+
+def write_tiny_plate(folder):
+    """Write two wells with one dark image each and their plate map; the screen's configuration."""
+    (folder / "images").mkdir()
+    for well in ("A01", "B02"):
+        tifffile.imwrite(folder / "images" / f"{well}_z1_DNA.tif", np.zeros((64, 64), np.uint16))
+    (folder / "map.csv").write_text("well,compound\nA01,DMSO\nB02,water\n")
+    return {
+        "plates": [{"plate": "P", "images": "images", "layout": 6, "platemap": "map.csv"}],
+        "channels": ["DNA"],
+        "images": {"pattern": r"(?P<well>[A-Z]\d\d)_z(?P<z>\d)_(?P<channel>\w+)\.tif$", "z": 1},
+    }
