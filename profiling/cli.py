@@ -359,14 +359,31 @@ def map_cells(args):
 
 
 @command(
+    "frozen-models", path("--from", "results folder of the screen whose models are taken", dest="source"),
+    path("--backbone", "what `profiling backbone` recorded"), CHANNELS,
+    option("--unit", help="what is profiled", choices=["cell", "field", "tile"], default="cell"),
+    settings("tiles", "--tiles"), settings("embedding", "--embedding"), settings("normalisation", "--normalisation"),
+    path("--out", "results folder of this screen"),
+)  # fmt: skip
+def frozen_models(args):
+    """Take principal components, clusters and map of another screen, if they fit, and fit nothing."""
+    from profiling.phenotypes.frozen_jobs import take_models
+
+    take_models(
+        args.source, args.backbone, args.channels, args.unit, args.tiles, args.embedding, args.normalisation, args.out
+    )
+
+
+@command(
     "phenotypes", path("--features", "features of the plate"), path("--clusters", "cluster model"),
-    path("--map", "map model"), settings("map"), SEED, OUT,
+    path("--map", "map model"), settings("map"), SEED,
+    option("--frozen", help="the map has not seen the plate: place a sample of its cells", action="store_true"), OUT,
 )  # fmt: skip
 def phenotypes(args):
     """Assign the cells of a plate to clusters and give them their place on the map."""
     from profiling.phenotypes.phenotype_jobs import phenotypes
 
-    phenotypes(args.features, args.clusters, args.map, args.settings, args.seed, args.out)
+    phenotypes(args.features, args.clusters, args.map, args.settings, args.seed, args.out, args.frozen)
 
 
 @command(

@@ -10,6 +10,7 @@ import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from matplotlib import rc_context
 
+from profiling.phenotypes.models import load_arrays
 from profiling.report import figures, sections, segmentation
 from profiling.report.drawing import CONTROL, OTHER, STYLE, new_figure, svg_uri
 from profiling.report.plates import draw_plates, gradient
@@ -45,7 +46,7 @@ def render(screen, results, plate_names, config, logs, settings):
     -------
     str
     """
-    alpha, k, unit = config["statistics"]["alpha"], config["clusters"]["k"], config["unit"]
+    alpha, k, unit = config["statistics"]["alpha"], cluster_count(results, config), config["unit"]
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -66,7 +67,8 @@ def render(screen, results, plate_names, config, logs, settings):
         k=k,
         unit=unit,
         segmented=SEGMENTED[unit],
-        findings=findings(screen, counts, alpha, k, unit),
+        models=config["models"],
+        findings=findings(screen, counts, alpha, k, unit, config["models"] is not None),
         legend=_legend(screen, colours),
         pictures=draw_all(screen, colours, alpha, k),
         plates=plates,
@@ -127,8 +129,8 @@ def draw_all(screen, colours, alpha, k):
     return drawn
 
 
-def findings(screen, counts, alpha, k, unit="cell"):
-    """The screen in a few sentences."""
+def findings(screen, counts, alpha, k, unit="cell", frozen=False):
+    """The screen in a few sentences; with frozen models none on the fit of the clusters, which is another screen's."""
     sentences = []
     activity = screen["activity"]
     if len(activity):
@@ -149,7 +151,7 @@ def findings(screen, counts, alpha, k, unit="cell"):
             f"(p = {sections.p_value(test.PValue)})."
         )
     at_k = screen["clusters"][screen["clusters"]["K"].eq(k)]
-    if len(at_k):
+    if len(at_k) and not frozen:
         stability, association = (at_k[name].mean() for name in ("Stability", "PlateAssociation"))
         sentence = f"The {k} clusters reach a stability of {sections.decimals(stability)} (1: every refit agrees)"
         if pd.notna(association):
@@ -171,6 +173,13 @@ def findings(screen, counts, alpha, k, unit="cell"):
             f"have no profile. Every loss is listed with its reason."
         )
     return sentences
+
+
+def cluster_count(results, config):
+    """Clusters in use: as the configuration says, or as many as the frozen models have."""
+    model = Path(results) / "models" / "clusters.npz"
+    frozen = config["models"] is not None and model.is_file()
+    return len(load_arrays(model)["centres"]) if frozen else config["clusters"]["k"]
 
 
 def versions():

@@ -10,8 +10,8 @@ from profiling.tables import FIELD_KEY
 
 STAGES = (
     "images", "platemap", "quality", "illumination", "limits", "segment", "units", "overlays", "backbone", "embed",
-    "merge", "flags", "cell_flags", "scale", "reduce", "features", "clusters", "map", "phenotypes", "wells",
-    "screen_wells", "treatments", "enrichment", "activity", "failures", "report",
+    "merge", "flags", "cell_flags", "scale", "frozen_models", "reduce", "features", "clusters", "map", "phenotypes",
+    "wells", "screen_wells", "treatments", "enrichment", "activity", "failures", "report",
 )  # fmt: skip
 """Rules in the order of the workflow."""
 

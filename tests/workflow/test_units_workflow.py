@@ -11,7 +11,7 @@ from conftest import DATA, ROOT, planned, snakemake, write_config
 from sklearn.metrics import homogeneity_score
 
 from profiling.report.summary import summary_lines
-from profiling.tables import FIELD_KEY, read_cells, read_embeddings
+from profiling.tables import FIELD_KEY, read_cells, read_embeddings, read_facts
 
 PLATE = "00123"
 GRID = (4, 4)
@@ -46,6 +46,8 @@ def test_tiles_are_counted_and_conserved(tiled):
     assert len(cells) == len(readable) * per_field == wells["Metadata_CellCount"].sum()
     assert len(cells) == cells["Embedded"].sum() + cells["ExclusionReason"].notna().sum()
     keys, matrix = read_embeddings(tiled / "results")
+    facts, _ = read_facts(tiled / "results" / "embeddings" / f"{PLATE}.parquet")
+    assert facts["unit"] == "tile" and facts["tiles"]["size"] == "108 px", "frozen models compare them"
     assert len(keys) == cells["Embedded"].sum() and np.isfinite(matrix).all()
     features, phenotypes = table(tiled, "features"), table(tiled, "phenotypes")
     assert len(features) + failures.loc[failures["Stage"].eq("features"), "Cells"].sum() == len(keys)
