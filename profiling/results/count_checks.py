@@ -392,7 +392,7 @@ def check_illumination(results, plate, channels):
 
 def _equal_keys(name, plate, rows, other, expected, key, inside=False):
     """Findings where the keys of a table are not (or are not among) those that it must have."""
-    if rows is None or expected is None:
+    if rows is None or expected is None or (rows.empty and expected.empty):
         return
     both = rows[key].merge(expected[key].drop_duplicates(), how="outer", on=key, indicator=True)
     for side, text in (("left_only", "that {} has not"), ("right_only", "too few of {}")):

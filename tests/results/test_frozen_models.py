@@ -81,10 +81,11 @@ def test_a_frozen_screen_verifies(frozen):
     assert verify(frozen[0] / "results") == []
 
 
-def placed(screen, tmp_path, settings):
+def placed(results, tmp_path, settings, features=None):
     out = tmp_path / "phenotypes.parquet"
-    words = ["phenotypes", "--features", screen / f"features/{SECOND}.parquet", "--frozen", "--out", out]
-    words += ["--clusters", screen / "models/clusters.npz", "--map", screen / "models/map.npz"]
+    features = features or results / f"features/{SECOND}.parquet"
+    words = ["phenotypes", "--features", features, "--frozen", "--out", out]
+    words += ["--clusters", results / "models/clusters.npz", "--map", results / "models/map.npz"]
     assert main([*map(str, words), "--settings", json.dumps(settings)]) == 0
     return read_table(out, "phenotypes")
 
@@ -147,6 +148,9 @@ def test_a_plate_on_which_no_feature_has_spread_is_left_out(small_screen, tmp_pa
     table, left = features_with(small_screen, tmp_path, lambda arrays: arrays["mad"].fill(0.0))
     assert table.empty
     assert left["Reason"].str.contains("not normalised: no feature of the models has spread").sum() == 1
+    for place_all in (False, True):
+        settings = {"place_all": place_all}
+        assert placed(small_screen / "results", tmp_path, settings, tmp_path / "f.parquet").empty
 
 
 def test_a_plate_embedded_otherwise_than_the_models_is_refused_by_name(small_screen, tmp_path, capsys):
