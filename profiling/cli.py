@@ -651,6 +651,22 @@ def verify(args):
 
 
 @command(
+    "partial-report", RESULTS,
+    option("--out", help="file to write; left out: partial-report.html beside the results", type=Path),
+)  # fmt: skip
+def partial_report(args):
+    """Write the report from what is there, while plates or stages are missing; its top names what they lack.
+
+    Run this in the working directory of a screen. Reads whole files alone, so that it can be run at any time; the
+    report of the finished screen, results/report.html, is left as it is.
+    """
+    from profiling.results.partial import partial_report
+
+    out, absent = partial_report(args.results, args.out)
+    print("\n".join([*absent, *([] if absent else ["Nothing is missing."]), f"Report: {out.resolve()}"]))
+
+
+@command(
     "diff", option("first", help="a results folder", type=Path), option("second", help="another", type=Path),
 )  # fmt: skip
 def diff(args):
@@ -691,7 +707,7 @@ def parser():
         prog="profiling",
         description="Image-based phenotypic profiling: from plate images to phenotypes in Parquet tables. "
         "The workflow (snakemake --cores all) runs these commands; people run init, check, status, verify, diff, "
-        "provenance, rescan, draw, summary, simulate, docs.",
+        "partial-report, provenance, rescan, draw, summary, simulate, docs.",
     )
     main_parser.add_argument("--version", action="store_true", help="print the version and exit")
     commands = main_parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")

@@ -27,7 +27,7 @@ CHANNEL_COLOURS = ("blue", "green", "red", "yellow", "magenta", "cyan")
 FIGURES = ("clusters", "treatments", "activity", "composition", "sweep", "variance")
 
 
-def render(screen, results, plate_names, config, logs, settings):
+def render(screen, results, plate_names, config, logs, settings, absent=()):
     """Write the report as one HTML text.
 
     Parameters
@@ -41,6 +41,8 @@ def render(screen, results, plate_names, config, logs, settings):
     logs : str or Path
         Folder of logs and benchmarks.
     settings : profiling.settings.Report
+    absent : sequence of str
+        Sentences on what the screen lacks. With any, the report says that it is partial, and counts no cell as lost.
 
     Returns
     -------
@@ -56,6 +58,8 @@ def render(screen, results, plate_names, config, logs, settings):
     )
     environment.filters["count"] = sections.count
     counts = headline(results, plate_names)
+    if absent and not (Path(results) / "failures.parquet").is_file():
+        counts["failures"] = None
     colours = figures.compound_colours(screen["activity"])
     stages = stage_times(logs)
     plates = draw_plates(screen["wells"], screen["quality"], screen["fields"], screen["failures"], config, plate_names)
@@ -68,7 +72,8 @@ def render(screen, results, plate_names, config, logs, settings):
         unit=unit,
         segmented=SEGMENTED[unit],
         models=config["models"],
-        findings=findings(screen, counts, alpha, k, unit, config["models"] is not None),
+        findings=findings(screen, counts, alpha, k, unit, config["models"] is not None, bool(absent)),
+        absent=absent,
         legend=_legend(screen, colours),
         pictures=draw_all(screen, colours, alpha, k),
         plates=plates,
@@ -129,8 +134,11 @@ def draw_all(screen, colours, alpha, k):
     return drawn
 
 
-def findings(screen, counts, alpha, k, unit="cell", frozen=False):
-    """The screen in a few sentences; with frozen models none on the fit of the clusters, which is another screen's."""
+def findings(screen, counts, alpha, k, unit="cell", frozen=False, partial=False):
+    """The screen in a few sentences.
+
+    There is none on the fit of frozen clusters, which is another screen's, nor on cells that a partial report lacks.
+    """
     sentences = []
     activity = screen["activity"]
     if len(activity):
@@ -166,7 +174,9 @@ def findings(screen, counts, alpha, k, unit="cell", frozen=False):
     few = int(screen["wells"]["FewCells"].sum())
     if few:
         sentences.append(f"{few:,} of {len(screen['wells']):,} imaged wells have too few {unit}s and are in no test.")
-    if counts["failures"]:
+    if partial:
+        sentences.append(f"{counts['images_lost']:,} of {counts['images']:,} images listed so far are lost.")
+    elif counts["failures"]:
         sentences.append(
             f"{counts['images_lost']:,} of {counts['images']:,} images were lost; "
             f"{counts['cells_segmented'] - counts['cells_profiled']:,} of {counts['cells_segmented']:,} {unit}s "
