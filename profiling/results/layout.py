@@ -84,6 +84,9 @@ STACK_RULES = (
 )
 """Rules in the place of `images` where images are made of stacks."""
 
+UNIT_RULES = tuple(rule._replace(name="units") for rule in RULES if rule.name == "segment")
+"""Rules in the place of `segment` where fields or tiles are profiled; they have no overlays."""
+
 FROZEN_RULES = (
     Rule(
         "frozen_models",
@@ -106,12 +109,14 @@ class Screen(NamedTuple):
         Whether images are made of stacks.
     frozen : bool
         Whether models are those of another screen.
+    unit : {"cell", "field", "tile"}
     """
 
     chunks: dict[str, int]
     channels: list[str]
     stacks: bool
     frozen: bool = False
+    unit: str = "cell"
 
 
 class Job(NamedTuple):
@@ -153,13 +158,14 @@ def describe_screen(config):
     plates = [row for row in config["plates"] if row.get("exclude") != ["all"]]
     chunks = {row["plate"]: min(config["chunks_per_plate"], row["layout"]) for row in plates}
     stacks = config.get("images", {}).get("z") in ("maximum", "focus")
-    return Screen(chunks, config["channels"], stacks, config.get("models") is not None)
+    return Screen(chunks, config["channels"], stacks, config.get("models") is not None, config.get("unit", "cell"))
 
 
 def rules_of(screen):
     """The rules that a screen needs, in the order of the workflow."""
     others = {"images": STACK_RULES} if screen.stacks else {}
     others |= {"reduce": FROZEN_RULES, "clusters": (), "map": ()} if screen.frozen else {}
+    others |= {"segment": UNIT_RULES, "overlays": ()} if screen.unit != "cell" else {}
     return tuple(new for rule in RULES for new in others.get(rule.name, (rule,)))
 
 

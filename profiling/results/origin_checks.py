@@ -43,7 +43,8 @@ def check_settings(facts, config):
             if "seed" in said and said["seed"] != config.seed:
                 yield _stale(file, f"was made with the seed {said['seed']}, the configuration has {config.seed}")
     for name, groups in by_table.items():
-        expected = expected_settings(config, SECTION[name])
+        section = "tiles" if config.unit != "cell" and SECTION[name] == "segmentation" else SECTION[name]
+        expected = expected_settings(config, section)
         for text, files in groups.items():
             told = _difference(json.loads(text), expected)
             if told:

@@ -99,7 +99,7 @@ def _check_plates(results, values, screen, whole, quick):
             continue
         yield from _guarded(f"chunks/{plate}", check_plate(results, plate, rows[plate].get("exclude") or ()))
         yield from _guarded(f"illumination/{plate}", check_illumination(results, plate, screen.channels))
-        for chunk in range(1, chunks + 1):
+        for chunk in range(1, chunks + 1 if screen.unit == "cell" else 1):
             wells = chunk_wells(rows[plate]["layout"], chunk, chunks)
             yield from _guarded(f"labels/{plate}/{chunk}", check_labels(results, plate, chunk, wells))
 
