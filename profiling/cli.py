@@ -360,14 +360,31 @@ def map_cells(args):
 
 
 @command(
+    "frozen-models", path("--from", "results folder of the screen whose models are taken", dest="source"),
+    path("--backbone", "what `profiling backbone` recorded"), CHANNELS,
+    option("--unit", help="what is profiled", choices=["cell", "field", "tile"], default="cell"),
+    settings("tiles", "--tiles"), settings("embedding", "--embedding"), settings("normalisation", "--normalisation"),
+    path("--out", "results folder of this screen"),
+)  # fmt: skip
+def frozen_models(args):
+    """Take principal components, clusters and map of another screen, if they fit, and fit nothing."""
+    from profiling.phenotypes.frozen_jobs import take_models
+
+    take_models(
+        args.source, args.backbone, args.channels, args.unit, args.tiles, args.embedding, args.normalisation, args.out
+    )
+
+
+@command(
     "phenotypes", path("--features", "features of the plate"), path("--clusters", "cluster model"),
-    path("--map", "map model"), settings("map"), SEED, OUT,
+    path("--map", "map model"), settings("map"), SEED,
+    option("--frozen", help="the map has not seen the plate: place a sample of its cells", action="store_true"), OUT,
 )  # fmt: skip
 def phenotypes(args):
     """Assign the cells of a plate to clusters and give them their place on the map."""
     from profiling.phenotypes.phenotype_jobs import phenotypes
 
-    phenotypes(args.features, args.clusters, args.map, args.settings, args.seed, args.out)
+    phenotypes(args.features, args.clusters, args.map, args.settings, args.seed, args.out, args.frozen)
 
 
 @command(
@@ -635,6 +652,22 @@ def verify(args):
 
 
 @command(
+    "partial-report", RESULTS,
+    option("--out", help="file to write; left out: partial-report.html beside the results", type=Path),
+)  # fmt: skip
+def partial_report(args):
+    """Write the report from what is there, while plates or stages are missing; its top names what they lack.
+
+    Run this in the working directory of a screen. Reads whole files alone, so that it can be run at any time; the
+    report of the finished screen, results/report.html, is left as it is.
+    """
+    from profiling.results.partial import partial_report
+
+    out, absent = partial_report(args.results, args.out)
+    print("\n".join([*absent, *([] if absent else ["Nothing is missing."]), f"Report: {out.resolve()}"]))
+
+
+@command(
     "diff", option("first", help="a results folder", type=Path), option("second", help="another", type=Path),
 )  # fmt: skip
 def diff(args):
@@ -675,7 +708,7 @@ def parser():
         prog="profiling",
         description="Image-based phenotypic profiling: from plate images to phenotypes in Parquet tables. "
         "The workflow (snakemake --cores all) runs these commands; people run init, check, status, verify, diff, "
-        "provenance, rescan, draw, summary, simulate, docs.",
+        "partial-report, provenance, rescan, draw, summary, simulate, docs.",
     )
     main_parser.add_argument("--version", action="store_true", help="print the version and exit")
     commands = main_parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")

@@ -50,22 +50,23 @@ RULES = {
     ),
     "outside": (),
     "plates": (),
-    "channels": ("images", "make_images", "illumination", "limits", "segment", "precision", "embed"),
+    "channels": ("images", "make_images", "illumination", "limits", "segment", "precision", "embed", "frozen_models"),
     "max_failed_images": ("usable",),
     "chunks_per_plate": ("make_images", "quality", "segment", "units", "embed"),
-    "unit": ("segment", "units", "backbone"),
+    "unit": ("segment", "units", "backbone", "frozen_models"),
+    "models": ("frozen_models", "phenotypes"),
     "seed": ("clusters", "map", "phenotypes", "enrichment", "activity"),
     "images": ("images", "make_images"),
     "quality": ("quality",),
     "illumination": ("illumination",),
     "limits": ("limits",),
     "segmentation": ("segment",),
-    "tiles": ("units",),
+    "tiles": ("units", "frozen_models"),
     "overlays": ("overlays",),
-    "embedding": ("backbone", "precision", "embed"),
+    "embedding": ("backbone", "precision", "embed", "frozen_models"),
     "platemap": ("platemap",),
     "flags": ("flags",),
-    "normalisation": ("scale",),
+    "normalisation": ("scale", "frozen_models"),
     "reduction": ("reduce",),
     "clusters": ("clusters",),
     "map": ("map", "phenotypes"),
@@ -79,6 +80,8 @@ WHOLE_IMAGES = {"embedding": {"input_size": 224, "pooling": "mean+std"}, "wells"
 """Defaults of screens whose unit is a field or tile: it shows many cells, none of them in its middle, and a
 well has few of it."""
 
+MODELS = ("models/reduction.npz", "models/clusters.npz", "models/map.npz", "clusters.parquet")
+"""What frozen models are, by their places below a results folder."""
 
 SIDES = (8, 8192)
 """Pixels a side of what the network is shown: below, there is nothing to see, above, no camera's field."""
@@ -148,6 +151,15 @@ class Config(BaseModel):
         description="What is embedded and profiled: each segmented `cell`, or, without segmentation, each whole "
         "`field` (resized to a square of `embedding.input_size`) or each `tile` of it. A field or tile then stands "
         "wherever a table says cell, and unless given `embedding.input_size` is 224 and `wells.minimum_cells` 1.",
+    )
+    models: str | None = Field(
+        None,
+        min_length=1,
+        description="Frozen models: the results folder of another screen, or a copy of this one's (from the working "
+        "directory, as `plates`). Principal components, clusters and map are then those of that screen, and nothing is "
+        "fitted but each plate's normalisation: a new plate reruns nothing of others, `reduction`, `clusters` and the "
+        "fit of the `map` have no effect, and models of other channels, weights or settings are refused. Left out: "
+        "fitted over all plates.",
     )
     seed: int = Field(0, ge=0, description="Seed of k-means, the map and the permutations.")
     images: s.Images = s.Images()
@@ -358,6 +370,7 @@ def check_files(config, folder="."):
         "embedding.backbone": config.embedding.backbone.partition("file:")[2],
     }
     files = {"root": config.root, "platemap.compounds": config.platemap.compounds, **files, **models}
+    files["models"] = config.models
     for owner, path in files.items():
         if path and set("{}") & set(path):
             absent.append(f"{owner}: {path!r} has braces, which Snakemake takes for a wildcard; rename it, or link it")
@@ -376,9 +389,20 @@ def check_files(config, folder="."):
     for owner, path in models.items():
         if path and not (Path(folder) / path).is_file():
             absent.append(f"{owner}: there is no file {str(Path(folder) / path)!r}")
+    absent += _absent_models(config, Path(folder))
     if absent:
         absent.append("correct the paths in the plate table or `root` in the configuration")
         raise ConfigError("\n".join(absent))
+
+
+def _absent_models(config, folder):
+    """What is wrong with the folder of frozen models, a line each."""
+    if config.models is None:
+        return []
+    source = folder / config.models
+    if source.resolve() == (folder / "results").resolve():
+        return [f"models: {config.models!r} is this screen's own results; copy the folder, and name the copy"]
+    return [f"models: there is no file {str(source / name)!r}" for name in MODELS if not (source / name).is_file()]
 
 
 def explain(error, model, mapping, places=None):

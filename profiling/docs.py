@@ -65,6 +65,8 @@ With `unit: field` or `tile` the tables are the same, and a field or tile stands
 `Metadata_CellID` is 1 or the number of the tile, `CellCount` counts fields or tiles, flags and measurements
 of nuclei are absent or null, and there are no overlays.
 
+With frozen `models`, `clusters` is the table of the screen that they were fitted on.
+
 ## Opening them
 
 A whole folder opens at once, without this package, and plates stay strings (`00123`, `1E10`). An

@@ -608,6 +608,12 @@ class Map(Section):
     place_all: bool = Field(
         False, description="Whether the cells outside the sample are placed too (5 min per million cells)."
     )
+    placed_per_plate: int = Field(
+        5_000,
+        ge=0,
+        description="With frozen `models`, whose map has not seen the cells: cells a plate, spread over its wells, "
+        "that are placed on it. `place_all` places all.",
+    )
     iterations: int = Field(500, ge=10, description="Iterations after the early exaggeration.")
     threads: int = Field(2, ge=1, description="Threads; part of the settings because the number changes the map.")
 

@@ -208,6 +208,12 @@ def read_wells(path, columns=None):
             yield file.read_row_group(group, columns=columns)
 
 
+def read_facts(path):
+    """What :func:`describe` wrote into a table's file (a dict, empty where it is absent), and the file's schema."""
+    schema = pq.read_schema(path)
+    return json.loads((schema.metadata or {}).get(b"profiling", b"{}")), schema
+
+
 def merge_tables(paths, out, name):
     """Join the pieces of chunks to one table sorted by well, a row group at a time.
 

@@ -6,7 +6,7 @@ import shlex
 
 from snakemake.exceptions import WorkflowError
 
-from profiling.config import ConfigError, check_files, load_config
+from profiling.config import MODELS, ConfigError, check_files, load_config
 from profiling.plates.wells import chunk_wells
 
 try:

@@ -1,5 +1,6 @@
 NOT_OF_NETWORK = {"crop", "neighbours", "precision", "dtype", "thumbnails_per_well"}
 NOT_OF_PRECISION = {"dtype", "thumbnails_per_well"}
+NOT_OF_MODELS = {"precision", "dtype", "thumbnails_per_well"}
 
 
 def embedding_settings(without):
@@ -33,6 +34,7 @@ rule backbone:
         "logs/backbone.log",
     benchmark:
         "logs/backbone.tsv"
+    priority: 50
     localrule: True
     resources:
         mem_mb=memory(2000),

@@ -75,23 +75,96 @@ rule scale:
         " --out {output} 2> {log}"
 
 
-rule reduce:
-    input:
-        expand("results/models/scalers/{plate}.npz", plate=PLATES),
-    output:
-        "results/models/reduction.npz",
-    log:
-        "logs/reduce.log",
-    benchmark:
-        "logs/reduce.tsv"
-    resources:
-        mem_mb=memory(2000),
-        runtime=60,
-        gpu=0,
-    params:
-        settings=lambda wildcards: settings("reduction"),
-    shell:
-        "profiling reduce {input} --settings {params.settings:q} --out {output} 2> {log}"
+if CONFIG.models:
+
+    rule frozen_models:
+        input:
+            [local(os.path.join(CONFIG.models, name)) for name in MODELS],
+            backbone="results/models/backbone.json",
+        output:
+            [f"results/{name}" for name in MODELS],
+        log:
+            "logs/frozen_models.log",
+        benchmark:
+            "logs/frozen_models.tsv"
+        priority: 50
+        resources:
+            mem_mb=memory(2000),
+            runtime=10,
+            gpu=0,
+        params:
+            models=CONFIG.models,
+            results=lambda wildcards, output: os.path.dirname(os.path.dirname(output[0])),
+            channels=CONFIG.channels,
+            unit=CONFIG.unit,
+            tiles=lambda wildcards: settings("tiles") if CONFIG.unit == "tile" else "{}",
+            embedding=embedding_settings(NOT_OF_MODELS),
+            normalisation=lambda wildcards: settings("normalisation"),
+        shell:
+            "profiling frozen-models --from {params.models:q} --backbone {input.backbone} --channels {params.channels}"
+            " --unit {params.unit} --tiles {params.tiles:q} --embedding {params.embedding:q}"
+            " --normalisation {params.normalisation:q} --out {params.results:q} 2> {log}"
+
+else:
+
+    rule reduce:
+        input:
+            expand("results/models/scalers/{plate}.npz", plate=PLATES),
+        output:
+            "results/models/reduction.npz",
+        log:
+            "logs/reduce.log",
+        benchmark:
+            "logs/reduce.tsv"
+        resources:
+            mem_mb=memory(2000),
+            runtime=60,
+            gpu=0,
+        params:
+            settings=lambda wildcards: settings("reduction"),
+        shell:
+            "profiling reduce {input} --settings {params.settings:q} --out {output} 2> {log}"
+
+    rule clusters:
+        input:
+            plate_tables("features"),
+        output:
+            model="results/models/clusters.npz",
+            table="results/clusters.parquet",
+        log:
+            "logs/clusters.log",
+        benchmark:
+            "logs/clusters.tsv"
+        resources:
+            mem_mb=memory(4000),
+            runtime=120,
+            gpu=0,
+        params:
+            seed=CONFIG.seed,
+            settings=lambda wildcards: settings("clusters"),
+        shell:
+            "profiling cluster {input} --seed {params.seed} --settings {params.settings:q}"
+            " --out {output.model} --out-sweep {output.table} 2> {log}"
+
+    rule map:
+        input:
+            plate_tables("features"),
+        output:
+            "results/models/map.npz",
+        log:
+            "logs/map.log",
+        benchmark:
+            "logs/map.tsv"
+        threads: CONFIG.map.threads
+        resources:
+            mem_mb=memory(4000),
+            runtime=240,
+            gpu=0,
+        params:
+            seed=CONFIG.seed,
+            settings=lambda wildcards: settings("map"),
+        shell:
+            "profiling map {input} --seed {params.seed} --settings {params.settings:q} --out {output} 2> {log}"
 
 
 rule features:
@@ -120,49 +193,6 @@ rule features:
         " --reduction {input.reduction} --out {output.table} --out-left {output.left_out} 2> {log}"
 
 
-rule clusters:
-    input:
-        plate_tables("features"),
-    output:
-        model="results/models/clusters.npz",
-        table="results/clusters.parquet",
-    log:
-        "logs/clusters.log",
-    benchmark:
-        "logs/clusters.tsv"
-    resources:
-        mem_mb=memory(4000),
-        runtime=120,
-        gpu=0,
-    params:
-        seed=CONFIG.seed,
-        settings=lambda wildcards: settings("clusters"),
-    shell:
-        "profiling cluster {input} --seed {params.seed} --settings {params.settings:q}"
-        " --out {output.model} --out-sweep {output.table} 2> {log}"
-
-
-rule map:
-    input:
-        plate_tables("features"),
-    output:
-        "results/models/map.npz",
-    log:
-        "logs/map.log",
-    benchmark:
-        "logs/map.tsv"
-    threads: CONFIG.map.threads
-    resources:
-        mem_mb=memory(4000),
-        runtime=240,
-        gpu=0,
-    params:
-        seed=CONFIG.seed,
-        settings=lambda wildcards: settings("map"),
-    shell:
-        "profiling map {input} --seed {params.seed} --settings {params.settings:q} --out {output} 2> {log}"
-
-
 rule phenotypes:
     input:
         features="results/features/{plate}.parquet",
@@ -174,14 +204,15 @@ rule phenotypes:
         "logs/phenotypes/{plate}.log",
     benchmark:
         "logs/phenotypes/{plate}.tsv"
-    threads: CONFIG.map.threads if CONFIG.map.place_all else 1
+    threads: CONFIG.map.threads if CONFIG.map.place_all or CONFIG.models else 1
     resources:
         mem_mb=memory(2000),
         runtime=120,
         gpu=0,
     params:
         seed=CONFIG.seed,
+        frozen="--frozen" if CONFIG.models else "",
         settings=lambda wildcards: settings("map"),
     shell:
         "profiling phenotypes --features {input.features} --clusters {input.clusters} --map {input.map}"
-        " --seed {params.seed} --settings {params.settings:q} --out {output} 2> {log}"
+        " --seed {params.seed} --settings {params.settings:q} {params.frozen} --out {output} 2> {log}"

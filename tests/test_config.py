@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from pydantic import Field
 
 from profiling.config import (
+    MODELS,
     RULES,
     SECTIONS,
     Config,
@@ -321,17 +322,30 @@ def test_a_section_is_passed_to_exactly_the_rules_it_names(section):
         ("max_failed_images", ["CONFIG.max_failed_images"]),
         ("channels", ["CONFIG.channels", "FOCUS_CHANNEL"]),
         ("chunks_per_plate", ["=chunk_options"]),
+        ("models", ["CONFIG.models"]),
     ],
 )
 def test_a_top_level_key_is_used_by_exactly_the_rules_it_names(key, needles):
     assert rules_with(*needles) == set(RULES[key])
 
 
+def test_the_folder_of_frozen_models_is_checked(tmp_path):
+    for name in ("P1", "results/models", "other/models"):
+        (tmp_path / name).mkdir(parents=True)
+    with pytest.raises(ConfigError, match="models: there is no file .*other/models/reduction.npz"):
+        check_files(config(models="other"), tmp_path)
+    with pytest.raises(ConfigError, match="this screen's own results; copy the folder"):
+        check_files(config(models="results"), tmp_path)
+    for name in MODELS:
+        (tmp_path / "other" / name).touch()
+    check_files(config(models="other"), tmp_path)
+
+
 def test_no_rule_passes_a_setting_past_its_section():
     """Only the configuration as a whole (for the report), and what changes resources but no result."""
     allowed = {"channels", "seed", "model_dump_json", "map.threads", "map.place_all"}
     allowed |= {"segmentation.device", "embedding.device", "max_failed_images"}
-    allowed |= {"unit"}
+    allowed |= {"unit", "models"}
     allowed |= {"images.makes_images", "images.focus_channel", "platemap.compounds"}  # their sections are passed too
     used = {match for text in rules().values() for match in re.findall(r"CONFIG\.([a-z_]+(?:\.[a-z_]+)?)", text)}
     assert used <= allowed

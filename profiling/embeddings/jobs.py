@@ -17,7 +17,7 @@ from profiling.files import whole_file
 from profiling.images.fields import chunk_images, read_flatfields
 from profiling.progress import log, track
 from profiling.sampling import key_hash
-from profiling.tables import CELL_KEY, embedding_arrays, read_table, table_writer
+from profiling.tables import CELL_KEY, embedding_arrays, read_facts, read_table, table_writer
 
 
 def fetch_backbone(settings, out):
@@ -84,7 +84,7 @@ def embed(
         rows = chunk_images(images, wells)
         total, fields = read_fields(cells, rows, folder, flats, lambda rows: labels, settings, shown, threads)
         facts = {"settings": settings.changed(), "weights_sha256": recorded_hash(backbone)}
-        facts["precision"] = decided.precision
+        facts |= {"precision": decided.precision, **_unit_facts(segmented)}
         nothing = np.zeros((0, engine.width), np.float32)
         no_embeddings = _embedding_rows(cells.head(0), nothing, names, settings.dtype)
         with (
@@ -177,6 +177,12 @@ def load_engine(settings, backbone, scaling, crop, threads=1):
         )
     log.info("device %s, %s", device, settings.precision)
     return torch_engine(loaded, settings, scaling, crop, device, threads)
+
+
+def _unit_facts(segmented):
+    """What is embedded where it is no cell: the unit, and how tiles were cut."""
+    facts, _ = read_facts(segmented)
+    return {"unit": facts["unit"], "tiles": facts["settings"]} if "unit" in facts else {}
 
 
 def runs_on_cpu(settings):

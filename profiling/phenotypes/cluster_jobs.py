@@ -12,7 +12,7 @@ from profiling.phenotypes.models import save_arrays
 from profiling.phenotypes.phenotype_jobs import component_matrix, key_types
 from profiling.progress import log, track
 from profiling.sampling import stratified_sample
-from profiling.tables import CELL_KEY, write_table
+from profiling.tables import CELL_KEY, read_facts, write_table
 
 SWEEP_CELLS = 10_000
 """Cells of the sweep over k: its silhouettes and Rand indices change little beyond."""
@@ -25,7 +25,8 @@ def clusters(features_paths, settings, seed, out_model, out_table):
         raise ProfilingError(
             f"{len(x)} cells (or fields or tiles, see `unit`) cannot form {settings.k} clusters; lower clusters.k"
         )
-    save_arrays(out_model, centres=fit_clusters(x, settings.k, seed, settings.n_init))
+    centres = fit_clusters(x, settings.k, seed, settings.n_init)
+    save_arrays(out_model, centres=centres, reduction=reduction_of(features_paths))
     ks = sorted({k for k in [*settings.sweep, settings.k] if k < len(x)})
     seeds = range(seed, seed + settings.sweep_seeds)
     part = stratified_sample(keys, SWEEP_CELLS)
@@ -42,8 +43,14 @@ def map_cells(features_paths, settings, seed, out):
     keys, x = sample_features(features_paths, settings.sample)
     coordinates = fit_map(x, settings.perplexity, seed, settings.threads, settings.iterations)
     keys = {name: keys[name].to_numpy(dtype="U" if dtype == "str" else "i4") for name, dtype in key_types()}
-    save_arrays(out, components=x, coordinates=coordinates, **keys)
+    save_arrays(out, components=x, coordinates=coordinates, reduction=reduction_of(features_paths), **keys)
     log.info("%d cells on the map", len(x))
+
+
+def reduction_of(paths):
+    """Fingerprint of the reduction that features tables were made with; empty where they do not agree on one."""
+    found = {read_facts(path)[0].get("reduction", "") for path in paths}
+    return found.pop() if len(found) == 1 else ""
 
 
 def sample_features(paths, size):

@@ -1,11 +1,14 @@
 """Normalisation, reduction and the features table: what the workflow runs a plate and a screen."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from profiling.errors import ProfilingError
+from profiling.phenotypes.basis import basis_of, differences, fingerprint
 from profiling.phenotypes.models import load_arrays, save_arrays
 from profiling.phenotypes.normalise import dropped_features, fit_scaler, usable_features, zscore
 from profiling.phenotypes.reduce import Moments, Reduction, fit_pca, moments, pool_moments, transform, whiten
@@ -24,6 +27,8 @@ from profiling.tables import (
 
 ROWS_A_COMPONENT = 10
 """Whitening as many components as there are rows puts all rows at the same distance from each other."""
+
+NOT_NORMALISED = "check the roles in its plate map, lower normalisation.minimum_wells, or set its reference to all"
 
 
 def scale(embeddings, cells, flags, cell_flags, platemap, settings, out):
@@ -55,8 +60,8 @@ def scale(embeddings, cells, flags, cell_flags, platemap, settings, out):
     scaled[:, usable] = zscore(sample[:, usable], median[usable], mad[usable], settings.clip)
     cells_seen, mean, cov = moments(scaled)
     save_arrays(
-        out, plate=plate, reason="", names=_feature_names(embeddings), median=median, mad=mad, clip=settings.clip,
-        n=cells_seen, mean=mean, cov=cov.astype(np.float32),
+        out, plate=plate, reason="", names=_feature_names(embeddings), basis=basis_of(embeddings, settings),
+        median=median, mad=mad, clip=settings.clip, n=cells_seen, mean=mean, cov=cov.astype(np.float32),
     )  # fmt: skip
     log.info("plate %s: %d reference wells, %d cells in the fit", plate, count, cells_seen)
 
@@ -93,42 +98,56 @@ def reduce(scalers, settings, out):
         reduction = Reduction(reduction.mean, *(values[:most] for values in reduction[1:]))
     if settings.whiten:
         reduction = whiten(reduction)
-    save_arrays(out, usable=usable, plates=np.array(plates), **reduction._asdict())
+    bases = {str(fits[path].get("basis", "")) for path in scalers}
+    save_arrays(
+        out, usable=usable, plates=np.array(plates), names=fits[scalers[0]]["names"],
+        basis=bases.pop() if len(bases) == 1 else "", **reduction._asdict(),
+    )  # fmt: skip
     share = reduction.variance_ratio.sum()
     log.info("%d of %d features, %d components, %.1f %% of the variance", usable.sum(), len(usable),
              len(reduction.components), 100 * share)  # fmt: skip
 
 
 def features(embeddings, cells, flags, cell_flags, platemap, scaler, reduction, out, out_left):
-    """Write the features table of a plate, well by well, and the cells that flags leave out."""
+    """Write the features table of a plate, well by well, and what is left out: cells by flags, features without spread.
+
+    Where the reduction is of another screen, a feature of it may have no spread on this plate: its z-score is 0.
+    """
     selected, left_out = _select(cells, flags, cell_flags, platemap)
     scaler, fitted = load_arrays(scaler), load_arrays(reduction)
-    usable = fitted["usable"]
+    _require_fit(scaler, fitted, _feature_names(embeddings), reduction)
+    kept = fitted["usable"]
+    scaled = kept & usable_features(scaler["mad"])
     reduction = Reduction(*(fitted[name] for name in Reduction._fields))
     names = [f"PC_{i:04d}" for i in range(1, len(reduction.components) + 1)]
 
     def rows(frame, x):
-        z = zscore(x[:, usable], scaler["median"][usable], scaler["mad"][usable], float(scaler["clip"]))
+        z = np.zeros((len(x), kept.sum()), dtype=np.float32)
+        z[:, scaled[kept]] = zscore(
+            x[:, scaled], scaler["median"][scaled], scaler["mad"][scaled], float(scaler["clip"])
+        )
         components = pd.DataFrame(transform(z, reduction), columns=names, index=frame.index)
         return pd.concat([frame, components], axis=1)
 
     empty = pd.concat([selected.head(0), pd.DataFrame(columns=names, dtype="float32")], axis=1)
-    if reason := str(scaler["reason"]):
-        left_out = pd.concat([left_out, _whole_plate(selected, str(scaler["plate"]), reason)])
+    left_out["Remedy"] = "change the limits in `flags`, or set their action to keep"
+    reason, plate = str(scaler["reason"]), str(scaler["plate"])
+    if reason or not scaled.any():
+        reason = reason or "no feature of the models has spread in its reference wells"
+        left_out = pd.concat([left_out, _of_plate(plate, f"not normalised: {reason}", NOT_NORMALISED, len(selected))])
         selected = selected.head(0)
-    with table_writer(out, "features", empty) as append:
+    elif (kept & ~scaled).any():
+        flat = scaler["names"][kept & ~scaled]
+        reason = (
+            f"{len(flat)} of the {kept.sum()} features of the models have no spread in its reference wells, and are 0 "
+            f"for all its cells: {', '.join(flat[:3])}{' …' if len(flat) > 3 else ''}"
+        )
+        log.warning("plate %s: %s", plate, reason)
+        left_out = pd.concat([left_out, _of_plate(plate, reason, "look at the quality of its reference wells")])
+    with table_writer(out, "features", empty, reduction=fingerprint(fitted)) as append:
         for frame, x in _wells_of(embeddings, selected):
             append(rows(frame, x))
-    left_out = left_out.assign(
-        Metadata_Channel=None,
-        Stage="features",
-        Remedy=np.where(
-            left_out["Reason"].str.startswith("not normalised"),
-            "check the roles in its plate map, lower normalisation.minimum_wells, or set its reference to all",
-            "change the limits in `flags`, or set their action to keep",
-        ),
-    )
-    write_table(out_left, "failures", left_out)
+    write_table(out_left, "failures", left_out.assign(Metadata_Channel=None, Stage="features"))
     log.info("%d cells, %d left out by flags", len(selected), left_out["Cells"].sum())
 
 
@@ -149,10 +168,24 @@ def _feature_names(embeddings):
     return [f"{name}[{i}]" for name in embedding_columns(schema) for i in range(schema.field(name).type.list_size)]
 
 
-def _whole_plate(selected, plate, reason):
-    """The row of a plate that cannot be normalised."""
+def _of_plate(plate, reason, remedy, cells=None):
+    """A row of what is lost for a plate as a whole."""
     row = {"Metadata_Plate": plate, "Metadata_Well": None, "Metadata_Site": None, "Metadata_Time": None}
-    return pd.DataFrame([{**row, "Metadata_Z": None, "Reason": f"not normalised: {reason}", "Cells": len(selected)}])
+    row |= {"Metadata_Z": None, "Reason": reason, "Cells": cells, "Remedy": remedy}
+    return pd.DataFrame([row], dtype="object")
+
+
+def _require_fit(scaler, fitted, names, path):
+    """Raise where a plate's features are not those that the components were fitted on."""
+    bases = [str(model.get("basis", "")) for model in (fitted, scaler)]
+    told = differences(*map(json.loads, bases)) if all(bases) else []
+    if not told and "names" in fitted and fitted["names"].tolist() != names:
+        told = [f"{len(fitted['names'])} features in the models, {len(names)} others in this screen"]
+    if told:
+        raise ProfilingError(
+            f"{path} does not fit plate {scaler['plate']}:\n" + "\n".join(told) + "\nembed and normalise the plate as "
+            "the models' screen was, or take other `models`"
+        )
 
 
 def _at_most(selected, count):

@@ -10,6 +10,7 @@ import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from matplotlib import rc_context
 
+from profiling.phenotypes.models import load_arrays
 from profiling.report import figures, sections, segmentation
 from profiling.report.drawing import CONTROL, OTHER, STYLE, new_figure, svg_uri
 from profiling.report.plates import draw_plates, gradient
@@ -26,7 +27,7 @@ CHANNEL_COLOURS = ("blue", "green", "red", "yellow", "magenta", "cyan")
 FIGURES = ("clusters", "treatments", "activity", "composition", "sweep", "variance")
 
 
-def render(screen, results, plate_names, config, logs, settings):
+def render(screen, results, plate_names, config, logs, settings, absent=()):
     """Write the report as one HTML text.
 
     Parameters
@@ -40,12 +41,14 @@ def render(screen, results, plate_names, config, logs, settings):
     logs : str or Path
         Folder of logs and benchmarks.
     settings : profiling.settings.Report
+    absent : sequence of str
+        Sentences on what the screen lacks. With any, the report says that it is partial, and counts no cell as lost.
 
     Returns
     -------
     str
     """
-    alpha, k, unit = config["statistics"]["alpha"], config["clusters"]["k"], config["unit"]
+    alpha, k, unit = config["statistics"]["alpha"], cluster_count(results, config), config["unit"]
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -55,6 +58,8 @@ def render(screen, results, plate_names, config, logs, settings):
     )
     environment.filters["count"] = sections.count
     counts = headline(results, plate_names)
+    if absent and not (Path(results) / "failures.parquet").is_file():
+        counts["failures"] = None
     colours = figures.compound_colours(screen["activity"])
     stages = stage_times(logs)
     plates = draw_plates(screen["wells"], screen["quality"], screen["fields"], screen["failures"], config, plate_names)
@@ -66,7 +71,9 @@ def render(screen, results, plate_names, config, logs, settings):
         k=k,
         unit=unit,
         segmented=SEGMENTED[unit],
-        findings=findings(screen, counts, alpha, k, unit),
+        models=config["models"],
+        findings=findings(screen, counts, alpha, k, unit, config["models"] is not None, bool(absent)),
+        absent=absent,
         legend=_legend(screen, colours),
         pictures=draw_all(screen, colours, alpha, k),
         plates=plates,
@@ -127,8 +134,11 @@ def draw_all(screen, colours, alpha, k):
     return drawn
 
 
-def findings(screen, counts, alpha, k, unit="cell"):
-    """The screen in a few sentences."""
+def findings(screen, counts, alpha, k, unit="cell", frozen=False, partial=False):
+    """The screen in a few sentences.
+
+    There is none on the fit of frozen clusters, which is another screen's, nor on cells that a partial report lacks.
+    """
     sentences = []
     activity = screen["activity"]
     if len(activity):
@@ -149,7 +159,7 @@ def findings(screen, counts, alpha, k, unit="cell"):
             f"(p = {sections.p_value(test.PValue)})."
         )
     at_k = screen["clusters"][screen["clusters"]["K"].eq(k)]
-    if len(at_k):
+    if len(at_k) and not frozen:
         stability, association = (at_k[name].mean() for name in ("Stability", "PlateAssociation"))
         sentence = f"The {k} clusters reach a stability of {sections.decimals(stability)} (1: every refit agrees)"
         if pd.notna(association):
@@ -164,13 +174,22 @@ def findings(screen, counts, alpha, k, unit="cell"):
     few = int(screen["wells"]["FewCells"].sum())
     if few:
         sentences.append(f"{few:,} of {len(screen['wells']):,} imaged wells have too few {unit}s and are in no test.")
-    if counts["failures"]:
+    if partial:
+        sentences.append(f"{counts['images_lost']:,} of {counts['images']:,} images listed so far are lost.")
+    elif counts["failures"]:
         sentences.append(
             f"{counts['images_lost']:,} of {counts['images']:,} images were lost; "
             f"{counts['cells_segmented'] - counts['cells_profiled']:,} of {counts['cells_segmented']:,} {unit}s "
             f"have no profile. Every loss is listed with its reason."
         )
     return sentences
+
+
+def cluster_count(results, config):
+    """Clusters in use: as the configuration says, or as many as the frozen models have."""
+    model = Path(results) / "models" / "clusters.npz"
+    frozen = config["models"] is not None and model.is_file()
+    return len(load_arrays(model)["centres"]) if frozen else config["clusters"]["k"]
 
 
 def versions():

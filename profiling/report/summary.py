@@ -11,8 +11,8 @@ from profiling.terminal import say
 
 STAGES = (
     "images", "platemap", "quality", "illumination", "limits", "segment", "units", "overlays", "backbone", "embed",
-    "merge", "flags", "scale", "reduce", "features", "clusters", "map", "phenotypes", "wells",
-    "screen_wells", "treatments", "enrichment", "activity", "failures", "report",
+    "merge", "flags", "scale", "frozen_models", "reduce", "features", "clusters", "map", "phenotypes",
+    "wells", "screen_wells", "treatments", "enrichment", "activity", "failures", "report",
 )  # fmt: skip
 """Rules in the order of the workflow."""
 

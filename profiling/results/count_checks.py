@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from profiling.results.findings import Finding, again
-from profiling.tables import CELL_KEY, FIELD_KEY
+from profiling.tables import CELL_KEY, FIELD_KEY, read_facts
 
 IMAGE_KEY = [*FIELD_KEY, "Metadata_Channel"]
 WELL = FIELD_KEY[:2]
@@ -291,6 +291,7 @@ def _number(value):
 def check_models(results, plates):
     """Findings where models do not fit each other or the tables that were made with them."""
     from profiling.phenotypes.assign import assign
+    from profiling.phenotypes.basis import fingerprint
     from profiling.phenotypes.models import load_arrays
     from profiling.phenotypes.phenotype_jobs import component_matrix
 
@@ -317,6 +318,13 @@ def check_models(results, plates):
             "models/clusters.npz", f"has {centres.shape[1]} components, models/reduction.npz has {len(components)}"
         )
         return
+    used = {
+        f"models/{name}.npz": str(models[name].get("reduction", "")) for name in ("clusters", "map") if name in models
+    }
+    used |= {file: _reduction_of(results, file) for plate in plates if (file := f"features/{plate}.parquet")}
+    for file, said in used.items():
+        if said and said != fingerprint(models["reduction"]):
+            yield _disagree(file, "was made with other principal components than those of models/reduction.npz")
     for plate in plates:
         paths = [results / name / f"{plate}.parquet" for name in ("features", "phenotypes")]
         try:
@@ -349,6 +357,14 @@ def check_models(results, plates):
             continue
 
 
+def _reduction_of(results, file):
+    """Fingerprint of the reduction that a features table records; none where it is absent or cannot be read."""
+    try:
+        return read_facts(results / file)[0].get("reduction")
+    except (OSError, ValueError, pa.ArrowException):
+        return None
+
+
 def check_illumination(results, plate, channels):
     """Findings where flat fields cannot be read, or the limits table has other facts of them."""
     from profiling.images.illumination import read_flatfield
@@ -379,7 +395,7 @@ def check_illumination(results, plate, channels):
 
 def _equal_keys(name, plate, rows, other, expected, key, inside=False):
     """Findings where the keys of a table are not (or are not among) those that it must have."""
-    if rows is None or expected is None:
+    if rows is None or expected is None or (rows.empty and expected.empty):
         return
     both = rows[key].merge(expected[key].drop_duplicates(), how="outer", on=key, indicator=True)
     for side, text in (("left_only", "that {} has not"), ("right_only", "too few of {}")):

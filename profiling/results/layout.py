@@ -83,6 +83,18 @@ STACK_RULES = (
 )
 """Rules in the place of `images` where images are made of stacks."""
 
+UNIT_RULES = tuple(rule._replace(name="units") for rule in RULES if rule.name == "segment")
+"""Rules in the place of `segment` where fields or tiles are profiled; they have no overlays."""
+
+FROZEN_RULES = (
+    Rule(
+        "frozen_models",
+        "models",
+        ("models/reduction.npz", "models/clusters.npz", "models/map.npz", "clusters.parquet"),
+    ),
+)
+"""Rules in the place of `reduce`, `clusters` and `map` where models are those of another screen."""
+
 
 class Screen(NamedTuple):
     """What the configuration says of a screen's files.
@@ -94,11 +106,16 @@ class Screen(NamedTuple):
     channels : list of str
     stacks : bool
         Whether images are made of stacks.
+    frozen : bool
+        Whether models are those of another screen.
+    unit : {"cell", "field", "tile"}
     """
 
     chunks: dict[str, int]
     channels: list[str]
     stacks: bool
+    frozen: bool = False
+    unit: str = "cell"
 
 
 class Job(NamedTuple):
@@ -139,14 +156,16 @@ def describe_screen(config):
     """Plates, chunks and channels of a configuration given as plain values, defaults included."""
     plates = [row for row in config["plates"] if row.get("exclude") != ["all"]]
     chunks = {row["plate"]: min(config["chunks_per_plate"], row["layout"]) for row in plates}
-    return Screen(chunks, config["channels"], config.get("images", {}).get("z") in ("maximum", "focus"))
+    stacks = config.get("images", {}).get("z") in ("maximum", "focus")
+    return Screen(chunks, config["channels"], stacks, config.get("models") is not None, config.get("unit", "cell"))
 
 
 def rules_of(screen):
     """The rules that a screen needs, in the order of the workflow."""
-    if not screen.stacks:
-        return RULES
-    return tuple(new for rule in RULES for new in (STACK_RULES if rule.name == "images" else (rule,)))
+    others = {"images": STACK_RULES} if screen.stacks else {}
+    others |= {"reduce": FROZEN_RULES, "clusters": (), "map": ()} if screen.frozen else {}
+    others |= {"segment": UNIT_RULES, "overlays": ()} if screen.unit != "cell" else {}
+    return tuple(new for rule in RULES for new in others.get(rule.name, (rule,)))
 
 
 def list_jobs(screen):

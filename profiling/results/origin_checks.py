@@ -16,6 +16,10 @@ SECTION = {
 """Table → the section of the settings that its file metadata record."""
 
 
+OF_MODELS = ("clusters",)
+"""Tables that come with frozen models: another screen's settings made them."""
+
+
 def check_settings(facts, config):
     """Findings where recorded settings are not those of the configuration, or differ between files.
 
@@ -32,12 +36,15 @@ def check_settings(facts, config):
     """
     by_table = defaultdict(lambda: defaultdict(list))
     for file, (name, said) in facts.items():
+        if config.models and name in OF_MODELS:
+            continue
         if name in SECTION and isinstance(said.get("settings"), dict):
             by_table[name][json.dumps(said["settings"], sort_keys=True)].append(file)
             if "seed" in said and said["seed"] != config.seed:
                 yield _stale(file, f"was made with the seed {said['seed']}, the configuration has {config.seed}")
     for name, groups in by_table.items():
-        expected = expected_settings(config, SECTION[name])
+        section = "tiles" if config.unit != "cell" and SECTION[name] == "segmentation" else SECTION[name]
+        expected = expected_settings(config, section)
         for text, files in groups.items():
             told = _difference(json.loads(text), expected)
             if told:
@@ -60,10 +67,12 @@ def _difference(made, wanted):
     return "; ".join(parts)
 
 
-def check_versions(facts):
-    """Findings where the files of one table were written by different versions of the package."""
+def check_versions(facts, frozen=False):
+    """Findings where files were written by different versions of the package, but for what frozen models came with."""
     by_version = defaultdict(list)
-    for file, (_, said) in facts.items():
+    for file, (name, said) in facts.items():
+        if frozen and name in OF_MODELS:
+            continue
         by_version[said.get("package_version")].append(file)
     if len(by_version) < 2:
         return

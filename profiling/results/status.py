@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from profiling.results.counts import count_so_far
+from profiling.results.exclusion import exclusions
 from profiling.results.layout import PLATE_STAGES, STAGES, describe_screen, read_config
 from profiling.results.snakemake_files import incomplete_outputs, is_locked, last_run
 from profiling.results.states import STATES, job_states, list_outputs
@@ -36,7 +37,7 @@ def read_status(results):
         state (str: ``running``, ``complete``, ``stopped`` or ``not started``), started, written (datetime or None),
         jobs (DataFrame of :func:`profiling.results.states.job_states`), stages (:func:`stage_table`), plates
         (:func:`plate_table`), counts (:func:`profiling.results.counts.count_so_far`), rate (:func:`throughput`),
-        left (:func:`time_left`).
+        left (:func:`time_left`), exclude (:func:`profiling.results.exclusion.exclusions` of the jobs that failed).
 
     Raises
     ------
@@ -44,7 +45,8 @@ def read_status(results):
         If the folder has no configuration.
     """
     folder = Path(results).resolve().parent
-    screen = describe_screen(read_config(results))
+    config = read_config(results)
+    screen = describe_screen(config)
     # The log before the files: a job that ends in between is done twice rather than lost.
     run = last_run(folder)
     alive = is_locked(folder) and run is not None and not run.ended
@@ -65,6 +67,7 @@ def read_status(results):
         "counts": counts,
         "rate": throughput(jobs, counts, run, alive),
         "left": time_left(stages, jobs, run, alive),
+        "exclude": exclusions(jobs[jobs["State"].eq("failed")], config["plates"], screen.chunks),
     }
 
 
@@ -220,6 +223,7 @@ def status_json(status):
         "cells_per_minute": None if np.isnan(status["rate"]) else round(status["rate"], 1),
         "seconds_left": None if np.isnan(seconds) else round(seconds),
         "rules_never_timed": unknown,
+        "exclude": status["exclude"],
         "stages": json.loads(status["stages"].to_json(orient="records")),
         "plates": json.loads(status["plates"].to_json(orient="records")),
     }
@@ -355,6 +359,22 @@ def _trouble_lines(status, folder):
         lines += ["", f"failed: {row.Rule}{place} ({row.Log})", *(f"  {line}" for line in _last_words(folder, row.Log))]
     if len(failed) > MOST_FAILURES:
         lines.append(f"and {len(failed) - MOST_FAILURES:,} more failed jobs; --json lists them")
+    return lines + _exclude_lines(status["exclude"])
+
+
+def _exclude_lines(values):
+    """What to write into the plate table where a failure cannot be mended."""
+    if not values:
+        return []
+    lines = [
+        "",
+        "where that cannot be mended, the screen ends without it by this in the plate table, column `exclude`",
+        "(fewer wells, where a log names those that are the cause):",
+    ]
+    for plate, value in list(values.items())[:MOST_FAILURES]:
+        lines += textwrap.wrap(f"{plate}: {value}", 98, initial_indent="  ", subsequent_indent="    ")
+    if len(values) > MOST_FAILURES:
+        lines.append(f"  and {len(values) - MOST_FAILURES:,} more plates; --json lists them")
     return lines
 
 

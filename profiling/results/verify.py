@@ -33,6 +33,9 @@ TEMPORARY = re.compile(r"\..+-[a-z0-9_]{8}(\.\w+)?")
 KNOWN = {"provenance.json", "labels", "chunks", "illumination", "models", "models/scalers"}
 """Files and folders beside the outputs of jobs."""
 
+PRECISION = re.compile(r"models/precision-[^/]+\.json")
+"""What decided on the precision; made of one plate, which stays the same when plates are added."""
+
 PIECE_NAMES = {"unplaced": "failures", "left_out": "failures", "planes": "images"}
 
 
@@ -74,7 +77,7 @@ def verify(results, quick=False):
         findings += found
     config, wrong = current_config(values)
     findings += [wrong] if wrong else check_settings(facts, config)
-    findings += check_versions(facts)
+    findings += check_versions(facts, screen.frozen)
     backbone, wrong = _backbone(results, present)
     findings += [*wrong, *check_weights(facts, backbone)]
     findings += _check_plates(results, values, screen, present - broken, quick)
@@ -99,7 +102,7 @@ def _check_plates(results, values, screen, whole, quick):
             continue
         yield from _guarded(f"chunks/{plate}", check_plate(results, plate, rows[plate].get("exclude") or ()))
         yield from _guarded(f"illumination/{plate}", check_illumination(results, plate, screen.channels))
-        for chunk in range(1, chunks + 1):
+        for chunk in range(1, chunks + 1 if screen.unit == "cell" else 1):
             wells = chunk_wells(rows[plate]["layout"], chunk, chunks)
             yield from _guarded(f"labels/{plate}/{chunk}", check_labels(results, plate, chunk, wells))
 
@@ -151,10 +154,10 @@ def check_files(results, screen, present):
             file = str(below / name)
             if TEMPORARY.fullmatch(name):
                 yield Finding(file, "is a file that was being written when its job ended", "remove it", "stray")
-            elif file not in expected and name != ".snakemake_timestamp" and not _in_folder_of_job(file):
+            elif file not in expected and name != ".snakemake_timestamp" and not _is_of_a_job(file):
                 yield Finding(file, _stranger(file, screen), "remove it, or move it out of the results", "stray")
         for name in folders:
-            if str(below / name) not in expected and not _in_folder_of_job(str(below / name)):
+            if str(below / name) not in expected and not _is_of_a_job(str(below / name)):
                 what = _stranger(f"{below / name}/", screen)
                 yield Finding(str(below / name), what, "remove it, or move it out of the results", "stray")
         folders[:] = [name for name in folders if str(below / name) in expected]
@@ -169,11 +172,11 @@ def check_files(results, screen, present):
             yield Finding(file, "is empty", again(file))
 
 
-def _in_folder_of_job(file):
-    """Whether a path lies in a folder that one job fills: flat fields, label images, images made of stacks."""
+def _is_of_a_job(file):
+    """Whether a path is of a job by its place: what one job fills a folder with, and the record of the precision."""
     parts = Path(file).parts
     depth = {"illumination": 3, "labels": 4}.get(parts[0])
-    return (len(parts) == depth and file.endswith(".tif")) or parts[3:4] == ("images",)
+    return (len(parts) == depth and file.endswith(".tif")) or parts[3:4] == ("images",) or PRECISION.fullmatch(file)
 
 
 def _stranger(file, screen):

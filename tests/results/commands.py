@@ -93,8 +93,14 @@ def make_screen(folder):
     """Simulate two plates of 12 imaged wells and run every job of the workflow on them."""
     folder.mkdir(parents=True, exist_ok=True)
     simulate(folder / "demo", plates=PLATES, rows=4, columns=6, sites=1, size=144, workers=1)
-    (folder / "config.yaml").write_text(yaml.safe_dump(CONFIG, sort_keys=False))
-    config = load_config(CONFIG)
+    run_screen(folder, CONFIG)
+    return folder
+
+
+def run_screen(folder, config):
+    """Run the jobs that are to do on a screen, stand-ins in the place of networks and report; returns the jobs."""
+    (folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+    config = load_config(config)
     jobs, commands = dry_run(folder)
     here = Path.cwd()
     os.chdir(folder)
@@ -118,4 +124,4 @@ def make_screen(folder):
                 assert words[0] == "profiling" and main(words[1:]) == 0, command
     finally:
         os.chdir(here)
-    return folder
+    return jobs

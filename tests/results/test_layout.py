@@ -5,14 +5,20 @@ import pytest
 import yaml
 from commands import CONFIG, dry_run
 
-from profiling.config import load_config
+from profiling.config import MODELS, load_config
 from profiling.results.layout import describe_screen, list_jobs
 
 
-@pytest.mark.parametrize("stacks", [False, True], ids=["images", "stacks"])
-def test_the_jobs_are_those_that_snakemake_would_run(tmp_path, stacks):
-    config = yaml.safe_load(yaml.safe_dump(CONFIG))
+@pytest.mark.parametrize(
+    ("stacks", "models", "unit"),
+    [(False, None, "cell"), (True, None, "cell"), (False, "frozen", "cell"), (False, None, "tile")],
+)
+def test_the_jobs_are_those_that_snakemake_would_run(tmp_path, stacks, models, unit):
+    config = yaml.safe_load(yaml.safe_dump(CONFIG)) | {"models": models, "unit": unit}
     config["images"] |= {"z": "maximum"} if stacks else {}
+    for name in MODELS if models else ():
+        (tmp_path / models / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / models / name).touch()
     for plate in config["plates"]:
         (tmp_path / "demo" / plate["images"]).mkdir(parents=True)
     Path(tmp_path / "demo" / "platemap.csv").touch()

@@ -9,6 +9,7 @@ import pytest
 
 from profiling.cli import main
 from profiling.errors import ProfilingError
+from profiling.plates.wells import chunk_wells
 from profiling.results.layout import describe_screen, list_jobs
 from profiling.results.snakemake_files import incomplete_outputs, read_run
 from profiling.results.status import read_status, status_json, status_lines
@@ -119,6 +120,9 @@ def test_every_state_is_told_while_a_run_is_going(tmp_path, capsys):
     assert plates.loc["P2", "segment"] == "0/3+1!1" and plates.loc["P1", "embed"] == "-"
     told = "\n".join(status_lines(status, now=START + timedelta(hours=1)))
     assert "failed: segment plate P2 chunk 2" in told and "fetch them" in told and "fields: 3" not in told
+    wells = chunk_wells(96, 2, 2)
+    assert "column `exclude`" in told and f"  P2: {wells[0]} {wells[1]} " in told
+    assert status["exclude"] == {"P2": " ".join(wells)} and max(map(len, told.splitlines())) <= 100
     # A job that the scheduler has begun opens its log.
     begun = tmp_path / "logs" / "segment" / "P3" / "1.log"
     begun.parent.mkdir()

@@ -1,6 +1,7 @@
 """How the tests start Snakemake, and the smallest screen to start it on."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -38,6 +39,15 @@ def planned(screen, *arguments):
         return set()
     table = text.split("Job stats:", 1)[1].split("\n\n", 1)[0].splitlines()[3:]
     return {line.split()[0] for line in table if line.strip()} - {"total", "all"}
+
+
+def planned_jobs(screen, *arguments):
+    """Rule and plate (None where it has none) of the jobs that the next start would run."""
+    text = snakemake(screen, "--dry-run", *arguments).stdout
+    jobs = re.findall(r"^(?:local)?rule (\w+):\n((?:    .*\n)*)", text, re.MULTILINE)
+    plates = [re.search(r"^    wildcards: plate=([^,\n]+)", told, re.MULTILINE) for _, told in jobs]
+    found = {(rule, plate and plate[1]) for (rule, _), plate in zip(jobs, plates, strict=True)}
+    return found - {("all", None)}
 
 
 def write_config(screen, config):

@@ -42,17 +42,18 @@ EDITS = {
     "statistics": ({"alpha": 0.1}, {"enrichment", "activity"}),
     "report": ({"cells_per_cluster": 4}, set()),
     "max_failed_images": (0.2, {"usable"}),
+    "models": ("frozen", {"frozen_models"} | AFTER_CELLS - {"scale", "reduce", "clusters", "map"}),
     "unit": ("tile", {"units", "backbone"} | AFTER_SEGMENTATION - {"overlays"}),
     "seed": (7, {"clusters", "map", "phenotypes", "wells", "screen_wells", "enrichment", "activity", "treatments"}),
 }
 """Section → an edit of it and the rules that run for it; `configuration` and `report` always follow."""
 
-NOT_HERE = {"make_images", "segment", "units", "backbone", "precision"}
+NOT_HERE = {"make_images", "segment", "units", "backbone", "precision", "frozen_models"}
 """Rules that this screen or an edit of it does not have, or that run only where other keys are left out."""
 
 
 def test_every_key_has_an_entry():
-    assert set(EDITS) == (set(SECTIONS) | {"seed", "max_failed_images", "unit"})
+    assert set(EDITS) == (set(SECTIONS) | {"seed", "max_failed_images", "unit", "models"})
     assert set(RULES) == set(Config.model_fields)
     for section, (_, rules) in EDITS.items():
         assert set(RULES[section]) <= rules | {"report"} | NOT_HERE, section
@@ -65,6 +66,8 @@ def test_an_edit_reruns_exactly_what_it_touches(simulated, section):
     original = path.read_text()
     config = yaml.safe_load(original)
     config[section] = {**config.get(section, {}), **edit} if isinstance(edit, dict) else edit
+    if section == "models":
+        shutil.copytree(simulated / "results", simulated / edit, dirs_exist_ok=True)
     try:
         write_config(simulated, config)
         assert planned(simulated) == expected | {"configuration", "report"}

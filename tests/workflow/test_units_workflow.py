@@ -11,7 +11,8 @@ from sklearn.metrics import homogeneity_score
 from starts import DATA, ROOT, planned, snakemake, write_config
 
 from profiling.report.summary import summary_lines
-from profiling.tables import FIELD_KEY, read_cells, read_embeddings
+from profiling.results.verify import verify
+from profiling.tables import FIELD_KEY, read_cells, read_embeddings, read_facts
 
 PLATE = "00123"
 GRID = (4, 4)
@@ -46,6 +47,8 @@ def test_tiles_are_counted_and_conserved(tiled):
     assert len(cells) == len(readable) * per_field == wells["Metadata_CellCount"].sum()
     assert len(cells) == cells["Embedded"].sum() + cells["ExclusionReason"].notna().sum()
     keys, matrix = read_embeddings(tiled / "results")
+    facts, _ = read_facts(tiled / "results" / "embeddings" / f"{PLATE}.parquet")
+    assert facts["unit"] == "tile" and facts["tiles"]["size"] == "108 px", "frozen models compare them"
     assert len(keys) == cells["Embedded"].sum() and np.isfinite(matrix).all()
     features, phenotypes = table(tiled, "features"), table(tiled, "phenotypes")
     assert len(features) + failures.loc[failures["Stage"].eq("features"), "Cells"].sum() == len(keys)
@@ -57,6 +60,12 @@ def test_tiles_are_counted_and_conserved(tiled):
     unfocused = trouble.loc[trouble["kind"].eq("out_of_focus"), "well"].iloc[0]
     assert unfocused not in set(features["Metadata_Well"]), "fields out of focus are left out as ever"
     assert not list((tiled / "results" / "labels").rglob("*.tif"))
+
+
+def test_a_screen_of_tiles_verifies_and_overlays_of_its_run_by_cells_are_strays(tiled):
+    assert {(found.file, found.kind) for found in verify(tiled / "results")} == {
+        ("overlays", "stray"),
+    }
 
 
 def test_clusters_of_tiles_tell_phenotypes_better_than_shuffled_wells_do(tiled):

@@ -1,0 +1,168 @@
+"""The report of a screen that is not complete: what is there, and in words what is not."""
+
+from pathlib import Path
+
+from profiling.config import screen_config
+from profiling.files import whole_file
+from profiling.report.page import render
+from profiling.report.screen import read_or_empty, read_screen
+from profiling.results.layout import PLATE_STAGES, describe_screen, read_config
+from profiling.results.snakemake_files import incomplete_outputs, is_locked, last_run
+from profiling.results.states import job_states, list_outputs
+from profiling.tables import read_table
+
+STAGE_WORDS = {
+    "images": "the image table or plate map",
+    "quality": "image quality",
+    "illumination": "flat fields and intensity limits",
+    "segment": "segmentation",
+    "overlays": "overlays",
+    "embed": "embedding",
+    "flags": "flags",
+    "features": "features",
+    "phenotypes": "clusters and places on the map",
+    "wells": "well profiles",
+}
+
+RULE_WORDS = {
+    "reduce": "principal components",
+    "clusters": "the clusters",
+    "map": "the map",
+    "frozen_models": "the frozen models",
+    "screen_wells": "well profiles",
+    "treatments": "treatments",
+    "enrichment": "enrichment",
+    "activity": "activity and variance",
+    "failures": "the list of losses",
+}
+"""Rules of the whole screen whose absence shows in the report."""
+
+MADE_OF = {
+    "features/{plate}.parquet": (
+        "models/reduction.npz", "models/scalers/{plate}.npz", "flags/{plate}.parquet", "cell_flags/{plate}.parquet",
+        "platemaps/{plate}.parquet",
+    ),
+    "phenotypes/{plate}.parquet": ("features/{plate}.parquet", "models/clusters.npz", "models/map.npz"),
+    "chunks/{plate}/wells.parquet": ("phenotypes/{plate}.parquet", "fields/{plate}.parquet"),
+    "wells.parquet": ("chunks/{plate}/wells.parquet",),
+    "treatments.parquet": ("wells.parquet",),
+    "enrichment.parquet": ("wells.parquet",),
+    "activity.parquet": ("wells.parquet",),
+}  # fmt: skip
+"""Table of the report → what it is made of; a fit over more plates makes all of them anew."""
+
+
+def partial_report(results, out=None):
+    """Write the report from what is there, with what is not at its top.
+
+    Parameters
+    ----------
+    results : str or Path
+        The results folder, in the working directory of its screen.
+    out : str or Path, optional
+        The HTML file. Left out: ``partial-report.html`` beside the results.
+
+    Returns
+    -------
+    Path, list of str
+        The file, and what is absent, as :func:`absent_lines` says it.
+
+    Raises
+    ------
+    ProfilingError
+        If the folder has no configuration, or a table cannot be read.
+    """
+    results = Path(results)
+    folder = results.resolve().parent
+    config = screen_config(results)
+    screen = describe_screen(read_config(results))
+    out = Path(out) if out else folder / "partial-report.html"
+    lines = absent_lines(results, screen)
+    plates = list(screen.chunks)
+    tables = read_screen(results, plates, config.report.cells_per_cluster)
+    pieces = [path for plate in plates if (path := results / "chunks" / plate / "wells.parquet").is_file()]
+    if pieces and not (results / "wells.parquet").is_file():
+        wells = read_table(pieces, "wells")
+        tables["wells"] = wells.loc[:, ~wells.columns.str.startswith("PC_")]
+    text = render(tables, results, plates, config.model_dump(mode="json"), folder / "logs", config.report, lines)
+    with whole_file(out) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    return out, lines
+
+
+def absent_lines(results, screen):
+    """What a screen lacks, in sentences that name every plate.
+
+    Parameters
+    ----------
+    results : str or Path
+    screen : profiling.results.layout.Screen
+
+    Returns
+    -------
+    list of str
+        Empty where every output is there and none is older than what it is made of.
+    """
+    results = Path(results)
+    folder = results.resolve().parent
+    run = last_run(folder)
+    alive = is_locked(folder) and run is not None and not run.ended
+    present = list_outputs(results)
+    jobs = job_states(screen, present, incomplete_outputs(folder), run, alive, folder)
+    lines = [*_lacking_plates(jobs), *_lacking_of_screen(jobs)]
+    held = set(read_or_empty(results, "wells", columns=["Metadata_Plate"])["Metadata_Plate"])
+    if held and (without := [plate for plate in screen.chunks if plate not in held]):
+        lines.append(f"The tables of wells and treatments, and the tests, are without {_plates(without)}.")
+    return [*lines, *_outdated(results, screen)]
+
+
+def _lacking_plates(jobs):
+    """A sentence for the plates that lack the same."""
+    groups = {}
+    for plate, rows in jobs[jobs["Plate"].notna()].groupby("Plate", sort=False):
+        lacks = [_stage(stage, of) for stage in PLATE_STAGES if len(of := rows[rows["Stage"].eq(stage)])]
+        if lacks := [text for text in lacks if text]:
+            text = "everything" if rows["State"].ne("done").all() else ", ".join(lacks)
+            groups.setdefault(text, []).append(plate)
+    for text, plates in groups.items():
+        yield f"P{_plates(plates)[1:]} {'lacks' if len(plates) == 1 else 'lack'} {text}."
+
+
+def _stage(stage, jobs):
+    """What is not done of one stage of one plate; nothing where all is."""
+    left = jobs[jobs["State"].ne("done")]
+    if left.empty:
+        return ""
+    failed = int(left["State"].eq("failed").sum())
+    told = [f"{len(left)} of {len(jobs)} jobs"] if len(left) < len(jobs) else []
+    told += [f"{failed} failed"] if failed else []
+    return STAGE_WORDS[stage] + (f" ({', '.join(told)})" if told else "")
+
+
+def _lacking_of_screen(jobs):
+    left = jobs[jobs["Plate"].isna() & jobs["State"].ne("done") & jobs["Rule"].isin(RULE_WORDS)]
+    if len(left):
+        yield f"The screen as a whole lacks {', '.join(map(RULE_WORDS.get, left['Rule']))}."
+
+
+def _outdated(results, screen):
+    """Sentences on tables that are older than what they are made of."""
+    for table, sources in MADE_OF.items():
+        plates = [
+            plate
+            for plate in (screen.chunks if "{plate}" in table else [None])
+            if _is_older(results, table, sources, [plate] if plate else screen.chunks)
+        ]
+        if plates:
+            of = "" if plates == [None] else f" of {_plates(plates)}"
+            yield f"{table.format(plate='PLATE')}{of}: older than what it is made of; the next start makes it anew."
+
+
+def _is_older(results, table, sources, plates):
+    made = results / table.format(plate=next(iter(plates)))
+    paths = [results / source.format(plate=plate) for source in sources for plate in plates]
+    return made.is_file() and any(path.is_file() and path.stat().st_mtime > made.stat().st_mtime for path in paths)
+
+
+def _plates(names):
+    return f"plate{'s' if len(names) > 1 else ''} {', '.join(names)}"
