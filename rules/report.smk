@@ -12,8 +12,8 @@ rule configuration:
     localrule: True
     params:
         config=lambda wildcards: CONFIG.model_dump_json(indent=2),
-    shell:
-        "printf '%s\n' {params.config:q} > {output} 2> {log}"
+    script:
+        "configuration.py"
 
 
 rule failures:

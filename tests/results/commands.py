@@ -52,7 +52,8 @@ def dry_run(screen, *arguments):
         outputs = re.search(r"^    output: (.*)$", block, re.MULTILINE)
         if rule and outputs:
             jobs.append(Job(rule[1], None, None, None, outputs[1].replace("results/", "").split(", ")))
-            commands.append(re.search(r"^Shell command: (.*) 2> ", block, re.MULTILINE | re.DOTALL)[1])
+            shell = re.search(r"^Shell command: (.*) 2> ", block, re.MULTILINE | re.DOTALL)
+            commands.append(shell and shell[1])
     return jobs, commands
 
 

@@ -39,7 +39,9 @@ def frozen(small_screen, tmp_path_factory):
     screen = without_fits(small_screen, tmp_path_factory.mktemp("frozen") / "a screen")
     config = CONFIG | {"models": os.path.relpath(small_screen / "results", screen), "clusters": {"k": 9}}
     first = run_screen(screen, config | {"plates": CONFIG["plates"][:1]})
-    (screen / "results" / "config.json").unlink()  # Snakemake's records are not copied, so that it sees no edit of it
+    # Snakemake's records are not copied, so that it sees no edit: what the whole screen is in is made again.
+    for name in ("config.json", "report.html", *(f"{name}.parquet" for name in OF_SCREEN)):
+        (screen / "results" / name).unlink()
     added = run_screen(screen, config)
     return screen, first, added
 

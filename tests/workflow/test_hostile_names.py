@@ -16,7 +16,7 @@ HOSTILE = "-a 'b' \"c\" $(touch x) `touch x`; touch x & touch x |\ntouch x #"
 VALIDATED = {
     *("input", "output", "log", "threads", "wildcards.plate", "params.plates", "params.channels", "params.layout"),
     *("params.reader", "params.chunk", "params.unit", "params.seed", "params.max_failed", "params.precision"),
-    *("params.flatfields", "params.out", "params.nuclei_channel", "params.focus_channel", "resources.speed"),
+    *("params.frozen", "params.nuclei_channel", "params.focus_channel", "resources.speed"),
 }
 """What needs no quotes: names of plates and channels, which the configuration checks, numbers, choices, and paths made
 of these."""
