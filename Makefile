@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export PATH := $(abspath $(BIN)):$(PATH)
 export VIRTUAL_ENV := $(abspath $(VENV))
 
-.PHONY: demo test lint docs clean
+.PHONY: demo test test-cluster lint docs clean
 
 demo: $(VENV)/.installed
 	profiling simulate demo
@@ -14,6 +14,10 @@ demo: $(VENV)/.installed
 
 test: $(VENV)/.installed
 	pytest
+
+# Faults and, where Slurm is up, a cluster: tens of minutes.
+test-cluster: $(VENV)/.installed
+	pytest -n 0 -s -m "slurm or faults" tests/workflow
 
 lint: $(VENV)/.installed
 	ruff check .

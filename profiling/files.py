@@ -1,9 +1,14 @@
 """Files that appear whole or not at all."""
 
+import glob
 import os
+import re
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
+
+TEMPORARY = re.compile(r"\.(?P<stem>.+)-[a-z0-9_]{8}(?P<suffix>\.\w+)?")
+"""Names of files that are being written, or were when their job was killed."""
 
 
 @contextmanager
@@ -11,7 +16,8 @@ def whole_file(path):
     """Path of a temporary file that takes the name `path` only if the block ends without an error.
 
     The temporary file lies beside `path`, so that the renaming is atomic, and is removed when the block
-    raises. Its suffix is that of `path`, because many writers choose their format by it.
+    raises. Its suffix is that of `path`, because many writers choose their format by it. What an earlier process
+    that was killed left there of the same file is removed.
 
     Parameters
     ----------
@@ -25,6 +31,9 @@ def whole_file(path):
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
+    for stray in path.parent.glob(f".{glob.escape(path.stem)}-*"):
+        if (match := TEMPORARY.fullmatch(stray.name)) and match["stem"] == path.stem:
+            stray.unlink(missing_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
     os.close(handle)
     temporary = Path(name)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from profiling.files import TEMPORARY
 from profiling.plates.wells import chunk_wells
 from profiling.progress import track
 from profiling.results.count_checks import (
@@ -26,9 +27,6 @@ from profiling.results.snakemake_files import incomplete_outputs, is_locked, las
 from profiling.results.states import list_outputs
 from profiling.results.table_checks import check_footer, check_rows, facts_of, open_table
 from profiling.schemas import TABLES
-
-TEMPORARY = re.compile(r"\..+-[a-z0-9_]{8}(\.\w+)?")
-"""Names that :func:`profiling.files.whole_file` gives to files that are being written."""
 
 KNOWN = {"provenance.json", "labels", "chunks", "illumination", "models", "models/scalers"}
 """Files and folders beside the outputs of jobs."""

@@ -1,7 +1,10 @@
 """Screens that the workflow tests share: simulated or real, run once a session."""
 
+import shutil
+
 import pytest
 import yaml
+from small_screen import make_screen, run
 from starts import ROOT, snakemake, write_config
 
 
@@ -16,4 +19,26 @@ def simulated(tmp_path_factory):
     config["plates"] = [{"plate": "00123", "images": "images/00123", "layout": 24, "platemap": "platemap.csv"}]
     write_config(screen, config)
     snakemake(screen)
+    return screen
+
+
+@pytest.fixture(scope="session")
+def with_backbone(tmp_path_factory):
+    """The screen of four wells with its network exported, which takes longer than all else."""
+    screen = make_screen(tmp_path_factory.mktemp("small") / "screen")
+    run(screen, "--", "results/models/backbone.json")
+    return screen
+
+
+@pytest.fixture
+def begun(with_backbone, tmp_path):
+    """A copy of the screen of four wells, whose network is exported."""
+    return shutil.copytree(with_backbone, tmp_path / "screen")
+
+
+@pytest.fixture(scope="session")
+def undisturbed(with_backbone, tmp_path_factory):
+    """The screen of four wells after a run that nothing disturbed."""
+    screen = shutil.copytree(with_backbone, tmp_path_factory.mktemp("undisturbed") / "screen")
+    run(screen)
     return screen

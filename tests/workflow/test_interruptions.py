@@ -1,9 +1,9 @@
 """A run that is interrupted goes on to the results of one that was not."""
 
-import shutil
-
 import pytest
-from small_screen import SIGNALS, check_equal, interrupt, make_screen, run, unlock
+from small_screen import SIGNALS, check_equal, interrupt, run, unlock
+
+pytestmark = pytest.mark.xdist_group("small screen")
 
 MOMENTS = [
     ("quality", "SIGINT"),
@@ -19,21 +19,10 @@ MOMENTS = [
 """Each signal early, in the middle and late, in the order in which one run comes to these rules."""
 
 
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory):
-    screen = make_screen(tmp_path_factory.mktemp("undisturbed"))
-    run(screen, "--", "results/models/backbone.json")
-    begun = tmp_path_factory.mktemp("interrupted") / "screen"
-    shutil.copytree(screen, begun)
-    run(screen)
-    return screen, begun
-
-
-def test_nine_interruptions_leave_no_trace(undisturbed):
-    whole, screen = undisturbed
+def test_nine_interruptions_leave_no_trace(undisturbed, begun):
     for rule, name in MOMENTS:
-        interrupt(screen, SIGNALS[name], rule)
+        interrupt(begun, SIGNALS[name], rule)
         if name == "SIGKILL":
-            unlock(screen)
-    run(screen)
-    check_equal(screen, whole)
+            unlock(begun)
+    run(begun)
+    check_equal(begun, undisturbed)
