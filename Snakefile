@@ -27,6 +27,7 @@ rule all:
     input:
         screen_tables(),
         "results/report.html",
+        "results/provenance.json",
 
 
 rule listed:

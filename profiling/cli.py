@@ -683,7 +683,8 @@ def diff(args):
 
 
 @command(
-    "provenance", RESULTS, option("--logs", help="folder of logs and benchmarks", type=Path, default=Path("logs")),
+    "provenance", RESULTS,
+    option("--logs", help="folder of logs and benchmarks; left out: logs beside the results", type=Path),
     option("--out", help="file to write; left out: provenance.json in the results", type=Path),
     option("--no-hashes", help="do not read the files to hash them", action="store_true"),
 )  # fmt: skip
@@ -691,7 +692,8 @@ def provenance(args):
     """Write how results were made: versions, commit, command, machine, durations, weights, a hash of every table."""
     from profiling.results.provenance import write_provenance
 
-    write_provenance(args.results, args.logs, args.out, not args.no_hashes)
+    logs = args.logs or args.results.resolve().parent / "logs"
+    write_provenance(args.results, logs, args.out, not args.no_hashes)
 
 
 @command("docs", option("--check", help="fail where a file is out of date", action="store_true"))

@@ -60,3 +60,22 @@ rule report:
     shell:
         "profiling report --results {params.results:q} --plates {params.plates} --config {input.config}"
         " --logs $(dirname {log}) --settings {params.settings:q} --out {output} 2> {log}"
+
+
+rule provenance:
+    input:
+        "results/report.html",
+    output:
+        update("results/provenance.json"),
+    log:
+        "logs/provenance.log",
+    benchmark:
+        "logs/provenance.tsv"
+    resources:
+        mem_mb=memory(1000),
+        runtime=480,
+        gpu=0,
+    params:
+        results=results_folder,
+    shell:
+        "profiling provenance {params.results:q} --out {output} 2> {log}"

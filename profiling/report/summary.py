@@ -13,6 +13,7 @@ STAGES = (
     "images", "platemap", "quality", "illumination", "limits", "segment", "units", "overlays", "backbone", "embed",
     "merge", "flags", "scale", "frozen_models", "reduce", "features", "clusters", "map", "phenotypes",
     "wells", "screen_wells", "treatments", "enrichment", "activity", "failures", "report",
+    "provenance",
 )  # fmt: skip
 """Rules in the order of the workflow."""
 

@@ -73,6 +73,7 @@ RULES = (
     Rule("activity", "statistics", ("activity.parquet", "variance.parquet")),
     Rule("failures", "report", ("failures.parquet",)),
     Rule("report", "report", ("report.html",)),
+    Rule("provenance", "report", ("provenance.json",)),
 )
 """Rules in the order of the workflow."""
 

@@ -81,7 +81,7 @@ def describe(results, logs, earlier=None, hashes=True):
     known = (earlier or {}).get("files", {})
     for job in list_jobs(describe_screen(read_config(results))):
         for output in job.outputs:
-            if output.startswith(("chunks/", "labels/")):
+            if output.startswith(("chunks/", "labels/", "provenance")):
                 continue
             path = results / output
             for file in sorted(path.glob("*.tif")) if path.is_dir() else [path]:

@@ -28,7 +28,7 @@ from profiling.results.states import list_outputs
 from profiling.results.table_checks import check_footer, check_rows, facts_of, open_table
 from profiling.schemas import TABLES
 
-KNOWN = {"provenance.json", "labels", "chunks", "illumination", "models", "models/scalers"}
+KNOWN = {"labels", "chunks", "illumination", "models", "models/scalers"}
 """Files and folders beside the outputs of jobs."""
 
 PRECISION = re.compile(r"models/precision-[^/]+\.json")

@@ -51,7 +51,8 @@ def dry_run(screen, *arguments):
         rule = re.match(r"(?:local)?rule (\w+):", block)
         outputs = re.search(r"^    output: (.*)$", block, re.MULTILINE)
         if rule and outputs:
-            jobs.append(Job(rule[1], None, None, None, outputs[1].replace("results/", "").split(", ")))
+            made = outputs[1].replace("results/", "").replace(" (update)", "").split(", ")
+            jobs.append(Job(rule[1], None, None, None, made))
             shell = re.search(r"^Shell command: (.*) 2> ", block, re.MULTILINE | re.DOTALL)
             commands.append(shell and shell[1])
     return jobs, commands

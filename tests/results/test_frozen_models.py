@@ -56,7 +56,16 @@ def test_nothing_is_fitted_and_a_new_plate_runs_nothing_of_others(frozen):
     assert "frozen_models" in {job.rule for job in first}
     assert not [job for job in added if any(PLATES[0] in output for output in job.outputs)]
     once = {job.rule for job in added if not any(SECOND in output for output in job.outputs)}
-    assert once == {"configuration", "screen_wells", "treatments", "enrichment", "activity", "failures", "report"}
+    assert once == {
+        "configuration",
+        "screen_wells",
+        "treatments",
+        "enrichment",
+        "activity",
+        "failures",
+        "report",
+        "provenance",
+    }
 
 
 @pytest.mark.parametrize("plate", PLATES)

@@ -25,6 +25,6 @@ def test_the_jobs_are_those_that_snakemake_would_run(tmp_path, stacks, models, u
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
     planned, _ = dry_run(tmp_path)
     ours = list_jobs(describe_screen(load_config(config).model_dump(mode="json")))
-    expected = {(job.rule, frozenset(job.outputs)) for job in planned if job.rule != "provenance"}
+    expected = {(job.rule, frozenset(job.outputs)) for job in planned}
     assert {(job.rule, frozenset(job.outputs)) for job in ours} == expected
     shutil.rmtree(tmp_path / "demo")

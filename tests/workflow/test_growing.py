@@ -13,7 +13,7 @@ from test_reruns import AFTER_IMAGES, AFTER_WELLS
 pytestmark = pytest.mark.xdist_group("simulated")
 OLD, NEW = "00123", "00124"
 OF_PLATE = {"features", "phenotypes", "wells"}
-OF_SCREEN = {"configuration", "screen_wells", "failures", "report"} | AFTER_WELLS
+OF_SCREEN = {"configuration", "screen_wells", "failures", "report", "provenance"} | AFTER_WELLS
 FITS = {"reduce", "clusters", "map"}
 ALL_OF_A_PLATE = ({"images"} | AFTER_IMAGES) - FITS - OF_SCREEN
 

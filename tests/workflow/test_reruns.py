@@ -17,6 +17,7 @@ AFTER_LIMITS = {"embed", "merge_cells", "flags"} | AFTER_CELLS
 AFTER_SEGMENTATION = {"merge_fields", "overlays"} | AFTER_LIMITS
 AFTER_ILLUMINATION = {"limits", "segment"} | AFTER_SEGMENTATION
 AFTER_IMAGES = {"quality", "merge_quality", "usable", "illumination", "platemap"} | AFTER_ILLUMINATION
+ALWAYS = {"configuration", "report", "provenance"}
 EDITS = {
     "images": ({"pattern": r"(?P<well>[A-Z]\d\d)_s(?P<site>\d+)_(?P<channel>\w+)\.tif$"}, {"images"} | AFTER_IMAGES),
     "quality": ({"bit_depth": 14}, {"quality", "merge_quality", "usable", "flags"} | AFTER_CELLS),
@@ -46,7 +47,7 @@ EDITS = {
     "unit": ("tile", {"units", "backbone"} | AFTER_SEGMENTATION - {"overlays"}),
     "seed": (7, {"clusters", "map", "phenotypes", "wells", "screen_wells", "enrichment", "activity", "treatments"}),
 }
-"""Section → an edit of it and the rules that run for it; `configuration` and `report` always follow."""
+"""Section → an edit of it and the rules that run for it; those of ALWAYS follow."""
 
 NOT_HERE = {"make_images", "segment", "units", "backbone", "precision", "frozen_models"}
 """Rules that this screen or an edit of it does not have, or that run only where other keys are left out."""
@@ -70,7 +71,7 @@ def test_an_edit_reruns_exactly_what_it_touches(simulated, section):
         shutil.copytree(simulated / "results", simulated / edit, dirs_exist_ok=True)
     try:
         write_config(simulated, config)
-        assert planned(simulated) == expected | {"configuration", "report"}
+        assert planned(simulated) == expected | ALWAYS
     finally:
         path.write_text(original)
 
@@ -92,7 +93,7 @@ def test_an_edit_of_the_embedding_reruns_no_more_than_it_touches(simulated, edit
     config["embedding"] = {**config.get("embedding", {}), **edit}
     try:
         write_config(simulated, config)
-        assert planned(simulated) == expected | {"configuration", "report"}
+        assert planned(simulated) == expected | ALWAYS
     finally:
         path.write_text(original)
 
@@ -114,7 +115,7 @@ def test_a_corrected_plate_map_reruns_no_pixel_work(simulated):
     original = path.read_text()
     try:
         path.write_text(original.replace("nocodazole", "colchicine"))
-        assert planned(simulated) == {"platemap", "report"} | AFTER_CELLS
+        assert planned(simulated) == {"platemap", "report", "provenance"} | AFTER_CELLS
     finally:
         path.write_text(original)
 
