@@ -130,5 +130,5 @@ def screen_tables():
 
 
 def memory(megabytes):
-    """Memory that doubles with every attempt."""
-    return lambda wildcards, attempt: megabytes * 2 ** (attempt - 1)
+    """Memory that doubles with every attempt up to the fourth; more than a node has would never be run."""
+    return lambda wildcards, attempt: megabytes * 2 ** min(attempt - 1, 3)

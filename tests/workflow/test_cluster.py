@@ -93,7 +93,7 @@ def test_jobs_cancelled_at_random_moments_are_tried_again(begun, undisturbed):
     rng, faults = random.Random(0), 0
     process, said = start(begun, *SLURM, *ASKED_OFTEN, "--retries", "9")
     while process.poll() is None:
-        time.sleep(rng.uniform(1, 8))
+        time.sleep(rng.uniform(4, 20))
         running = subprocess.run(["squeue", "-h", "-t", "R", "-o", "%A"], capture_output=True, text=True).stdout.split()
         if running and faults < 10:
             subprocess.run(["scancel", rng.choice(running)], check=True)
