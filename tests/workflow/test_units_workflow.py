@@ -8,11 +8,11 @@ import pandas as pd
 import pytest
 import yaml
 from sklearn.metrics import homogeneity_score
-from starts import DATA, ROOT, planned, snakemake, write_config
+from starts import planned, snakemake, write_config
 
 from profiling.report.summary import summary_lines
 from profiling.results.verify import verify
-from profiling.tables import FIELD_KEY, read_cells, read_embeddings, read_facts
+from profiling.tables import FIELD_KEY, read_embeddings, read_facts
 
 PLATE = "00123"
 GRID = (4, 4)
@@ -99,24 +99,3 @@ def test_whole_fields_follow_by_an_edit(tiled):
     write_config(tiled, config | {"unit": "field"})
     rules = planned(tiled)
     assert "units" in rules and not rules & {"segment", "overlays", "backbone", "limits"}
-
-
-@pytest.mark.skipif(not (DATA / "bbbc013").is_dir(), reason=f"there is no BBBC013 in {DATA}")
-def test_the_example_of_whole_fields_runs_through(tmp_path):
-    """A few wells of a real plate: the controls, where the reporter is in the cytoplasm and in the nucleus."""
-    wells = [f"{row}-{column}" for row in "ABEF" for column in ("01", "02", "03", "12")]
-    images = tmp_path / "data" / "images"
-    images.mkdir(parents=True)
-    for source in (DATA / "bbbc013" / "images").glob("*.tif"):
-        if any(source.stem.endswith(well) for well in wells):
-            (images / source.name).symlink_to(source)
-    (tmp_path / "data" / "platemap.csv").write_bytes((DATA / "bbbc013" / "platemap.csv").read_bytes())
-    config = yaml.safe_load((ROOT / "config" / "examples" / "bbbc013_fields.yaml").read_text())
-    config |= {"root": "data", "chunks_per_plate": 1, "clusters": {"k": 3, "sweep": [2, 3]}}
-    write_config(tmp_path, config)
-    snakemake(tmp_path)
-    cells = read_cells(tmp_path / "results")
-    assert len(cells) == len(wells) and cells["Embedded"].all() and cells["Metadata_CellID"].eq(1).all()
-    assert cells["BoundingBoxMaximumX"].eq(640).all()
-    table = pd.read_parquet(tmp_path / "results" / "wells.parquet")
-    assert not table["FewCells"].any(), "a well of one field is in the tests"
