@@ -54,16 +54,15 @@ def _on_cpu(weights, threads):
 def _on_gpu(weights):
     import torch
 
-    from profiling.cells.learned.network import NucleusNet
+    from profiling.cells.learned.network import network_of
     from profiling.embeddings.devices import choose_device
+    from profiling.embeddings.torch_network import reproducible
 
     device = choose_device("cuda")
-    network = NucleusNet()
-    network.load_state_dict({name: torch.from_numpy(values) for name, values in weights.items()}, strict=False)
-    network.eval().to(device, memory_format=torch.channels_last)
+    network = network_of(weights).eval().to(device, memory_format=torch.channels_last)
 
     def run(inputs):
-        with torch.inference_mode():
+        with torch.inference_mode(), reproducible(device):
             images = torch.from_numpy(inputs).pin_memory().to(device, non_blocking=True)
             return network(images.contiguous(memory_format=torch.channels_last)).cpu().numpy()
 

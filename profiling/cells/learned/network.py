@@ -1,11 +1,11 @@
 """The network of the learned nucleus engine: a residual U-Net that works at half resolution."""
 
+import torch
 from torch import nn
 from torch.nn import functional
 
 from profiling.cells.learned.normalise import VIEWS
 
-WIDTHS = (32, 64, 128, 192)  # channels at 1/2, 1/4, 1/8 and 1/16 of the resolution
 MAPS = ("foreground", "distance", "offset_y", "offset_x")
 
 
@@ -19,7 +19,7 @@ class NucleusNet(nn.Module):
     Parameters
     ----------
     widths : sequence of int
-        Channels at each level, the first at half resolution.
+        Channels at 1/2, 1/4, 1/8 and 1/16 of the resolution.
 
     Notes
     -----
@@ -28,7 +28,7 @@ class NucleusNet(nn.Module):
     `targets.OFFSET_UNIT` px (y, x).
     """
 
-    def __init__(self, widths=WIDTHS):
+    def __init__(self, widths):
         super().__init__()
         self.stem = Convolution(4 * VIEWS, widths[0])
         self.encoders = nn.ModuleList(Residual(width) for width in widths[1:])
@@ -48,6 +48,25 @@ class NucleusNet(nn.Module):
             x = functional.interpolate(self.ups[level](x), scale_factor=2, mode="nearest") + skips[level]
             x = self.decoders[level](x)
         return functional.pixel_shuffle(self.head(x), 2)
+
+
+def network_of(weights):
+    """Make the network that some weights are of.
+
+    Parameters
+    ----------
+    weights : dict of str to ndarray
+        See `weights.read_weights`; they say how wide the network is.
+
+    Returns
+    -------
+    NucleusNet
+    """
+    stem = weights["stem.convolution.weight"].shape[0]
+    downs = sum(name.startswith("downs.") and name.endswith(".convolution.weight") for name in weights)
+    network = NucleusNet([stem] + [weights[f"downs.{level}.convolution.weight"].shape[0] for level in range(downs)])
+    network.load_state_dict({name: torch.from_numpy(values) for name, values in weights.items()}, strict=False)
+    return network
 
 
 class Convolution(nn.Module):

@@ -1,5 +1,6 @@
 """Training of the network, resumable and seeded."""
 
+import copy
 import time
 from functools import partial
 from pathlib import Path
@@ -13,11 +14,12 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 
 from profiling.cells.learned.maps import NOMINAL_DIAMETER
-from profiling.cells.learned.network import NucleusNet
+from profiling.cells.learned.network import NucleusNet, network_of
 from profiling.cells.learned.samples import draw_weights, list_fields, read_pair, sample
 from profiling.cells.learned.targets import OFFSET_UNIT
 from profiling.cells.learned.validation import validate
 from profiling.cells.learned.weights import read_weights, write_weights
+from profiling.embeddings.devices import choose_device
 from profiling.errors import ProfilingError
 from profiling.files import whole_file
 from profiling.memory import keep_memory
@@ -59,20 +61,17 @@ def train(settings, out):
     keep_memory()
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
-    device = "cuda" if settings.device != "cpu" and torch.cuda.is_available() else "cpu"
     torch.set_num_threads(settings.threads)
     cv2.setNumThreads(1)  # its threads would not survive the fork of the workers
     torch.manual_seed(settings.seed)
     annotations = read_annotations(settings)
     log.info("%d fields to train on, %d to validate on", len(annotations.fields), len(annotations.validation))
 
-    network = NucleusNet()
-    if settings.start is not None:
-        weights = read_weights(settings.start)
-        network.load_state_dict({name: torch.from_numpy(values) for name, values in weights.items()}, strict=False)
-    network = network.to(device, memory_format=torch.channels_last)
-    average = NucleusNet().to(device)
-    average.load_state_dict(network.state_dict())
+    network = NucleusNet(settings.widths) if settings.start is None else network_of(read_weights(settings.start))
+    average = copy.deepcopy(network)
+    device = choose_device(settings.device)
+    network.to(device, memory_format=torch.channels_last)
+    average.to(device)
     optimizer = torch.optim.AdamW(network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, settings.learning_rate, settings.steps, pct_start=0.05, div_factor=10, final_div_factor=1e3
@@ -80,12 +79,18 @@ def train(settings, out):
     parts = {"network": network, "average": average, "optimizer": optimizer, "schedule": schedule}
     first = _resume(out / "checkpoint.pt", settings, parts)
     samples = Samples(annotations, settings, first * settings.batch_size)
-    loader = DataLoader(samples, settings.batch_size, num_workers=settings.workers, worker_init_fn=_single_thread)
+    loader = DataLoader(
+        samples,
+        settings.batch_size,
+        num_workers=settings.workers,
+        worker_init_fn=_single_thread,
+        pin_memory=device.type == "cuda",
+    )
     losses, metrics, start = [], {}, time.monotonic()
     for step, batch in enumerate(loader, first + 1):
-        inputs, *truth = (part.to(device) for part in batch)
+        inputs, *truth = (part.to(device, non_blocking=True) for part in batch)
         enabled = settings.precision == "bf16"
-        with torch.autocast(device, dtype=torch.bfloat16, enabled=enabled):
+        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=enabled):
             outputs = network(inputs.contiguous(memory_format=torch.channels_last))
         terms = losses_of(outputs.float(), *truth)
         optimizer.zero_grad(set_to_none=True)
@@ -102,7 +107,7 @@ def train(settings, out):
             log.info("batch %d of %d, %.2f s a batch; loss: %s", step, settings.steps, seconds, said)
         if step % settings.validate_every == 0 or step == settings.steps:
             state = {name: values.cpu().numpy() for name, values in average.state_dict().items()}
-            metrics = validate(state, annotations.validation)
+            metrics = validate(state, annotations.validation, device.type)
             loss = dict(zip(TERMS, torch.stack(losses).mean(0).tolist()))
             losses.clear()
             log.info("validation: %s", ", ".join(f"{name} {value:.3f}" for name, value in metrics.items()))
@@ -110,7 +115,7 @@ def train(settings, out):
         if step % settings.checkpoint_every == 0 or step == settings.steps:
             _save(out / "checkpoint.pt", step, settings, parts)
     state = {name: values.cpu().numpy() for name, values in average.state_dict().items()}
-    metrics = metrics or validate(state, annotations.validation)
+    metrics = metrics or validate(state, annotations.validation, device.type)
     facts = {name: f"{value:.4f}" for name, value in metrics.items()}
     write_weights(out / "nuclei.safetensors", state, {"steps": str(settings.steps), **facts})
     return metrics

@@ -1,13 +1,15 @@
 """What `profiling train-segmenter` takes: a YAML file with these keys."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from profiling.cells.learned.weights import SHIPPED
 from profiling.errors import ProfilingError
+
+Width = Annotated[int, Field(ge=8)]
 
 
 class Source(BaseModel):
@@ -36,6 +38,13 @@ class Training(BaseModel):
     start: Path | None = Field(
         None,
         description="Weights to start from: `shipped` for those of the installation, or a file. Left out: random ones.",
+    )
+    widths: list[Width] = Field(
+        [40, 80, 160, 240],
+        min_length=4,
+        max_length=4,
+        description="Channels of the network at 1/2, 1/4, 1/8 and 1/16 of the resolution. With `start`, the network is "
+        "as wide as its weights.",
     )
     steps: int = Field(6000, ge=1, description="Batches.")
     batch_size: int = Field(8, ge=1, description="Samples a batch.")

@@ -41,6 +41,7 @@ def annotated(tmp_path):
 def settings_of(folder, **values):
     path = folder.parent / "training.yaml"
     lines = [f"sources: [{{folder: {folder.name}}}]", "size: 64", "batch_size: 2", "workers: 0", "precision: fp32"]
+    lines.append("widths: [16, 24, 40, 48]")
     path.write_text("\n".join(lines + [f"{name}: {value}" for name, value in values.items()]))
     return read_training(path)
 
@@ -110,7 +111,7 @@ def test_messages_name_the_file(annotated):
 
 def test_graph_is_the_network(tmp_path):
     torch.manual_seed(0)
-    network = NucleusNet()
+    network = NucleusNet((16, 24, 40, 48))
     with torch.no_grad():
         for _, values in network.named_buffers():
             if values.is_floating_point():
@@ -126,6 +127,23 @@ def test_graph_is_the_network(tmp_path):
             wanted = network(torch.from_numpy(inputs)).numpy()
         np.testing.assert_allclose(forward(inputs), wanted, atol=1e-4 * np.abs(wanted).max())
     assert build_graph(weights).get_friendly_name() == "nuclei"
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_a_gpu_gives_the_maps_of_the_cpu():
+    weights = read_weights()
+    inputs = np.random.default_rng(0).random((1, 2, 160, 208), np.float32)
+    gpu, cpu = (load_forward(weights, device)(inputs) for device in ("cuda", "cpu"))
+    np.testing.assert_allclose(gpu, cpu, atol=2e-3 * np.abs(cpu).max())
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_a_gpu_learns(annotated, tmp_path):
+    metrics = train.train(settings_of(annotated, steps=60, learning_rate=0.01, device="cuda"), tmp_path / "run")
+    assert metrics["AP50"] > 0.3
+    assert pd.read_csv(tmp_path / "run" / "log.csv")["step"].tolist() == [60]
 
 
 def test_other_files_are_no_weights(tmp_path):
