@@ -59,7 +59,7 @@ def train_segmenter(args):
     """Train the network of `engine: nuclei` on annotated fields, your own or public ones.
 
     Writes nuclei.safetensors, which `segmentation.weights` takes, log.csv with the metrics of every validation, and
-    checkpoint.pt. docs/training.md says how the weights that come with the installation were made.
+    checkpoint.pt. config/training/README.md says how the weights that come with the installation were made.
     """
     from profiling.cells.learned.train import train
     from profiling.cells.learned.training_settings import read_training

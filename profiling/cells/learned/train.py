@@ -104,7 +104,7 @@ def train(settings, out):
             seconds = (time.monotonic() - start) / (step - first)
             named = zip(TERMS, torch.stack(losses[-100:]).mean(0).tolist())
             said = ", ".join(f"{name} {value:.4f}" for name, value in named)
-            log.info("batch %d of %d, %.2f s a batch; loss: %s", step, settings.steps, seconds, said)
+            log.info("batch %d of %d, %.3f s a batch; loss: %s", step, settings.steps, seconds, said)
         if step % settings.validate_every == 0 or step == settings.steps:
             state = {name: values.cpu().numpy() for name, values in average.state_dict().items()}
             metrics = validate(state, annotations.validation, device.type)
