@@ -35,12 +35,21 @@ def make_screen(folder, **changes):
     return folder
 
 
+def heed_interrupts():
+    """What a shell starts in the background ignores SIGINT, and so do all that it starts in turn."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def start(screen, *arguments):
     """Start Snakemake and return its process and the file that it writes to."""
     said = screen / f"start-{len(list(screen.glob('start-*')))}.txt"
     with open(said, "w") as file:
         process = subprocess.Popen(
-            **command(screen, *arguments), stdout=file, stderr=subprocess.STDOUT, start_new_session=True
+            **command(screen, *arguments),
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            preexec_fn=heed_interrupts,
         )
     return process, said
 
