@@ -3,12 +3,15 @@
 import argparse
 import inspect
 import logging
+import signal
 import sys
 
 from profiling.commands import people, rules  # noqa: F401  (their commands register themselves)
 from profiling.commands.registry import COMMANDS
 from profiling.errors import ProfilingError
 from profiling.terminal import VisibleFormatter, visible
+
+INTERRUPTED = 128 + signal.SIGINT
 
 
 def parser():
@@ -51,6 +54,9 @@ def main(argv=None):
     except ProfilingError as error:
         print(visible(f"profiling {args.command}: {error}", keep="\n"), file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print(f"profiling {args.command}: interrupted", file=sys.stderr)
+        return INTERRUPTED
     return status or 0
 
 

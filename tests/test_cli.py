@@ -20,6 +20,15 @@ def test_an_error_for_people_has_no_traceback(tmp_path, capsys):
     assert capsys.readouterr().err.endswith(f"profiling flag: {cells}: there is no such file\n")
 
 
+def test_an_interruption_has_no_traceback(tmp_path, capsys, monkeypatch):
+    def interrupted(args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(COMMANDS, "summary", (interrupted, COMMANDS["summary"][1]))
+    assert main(["summary", str(tmp_path)]) == 130
+    assert capsys.readouterr().err == "profiling summary: interrupted\n"
+
+
 def test_settings_that_do_not_fit_are_named(capsys):
     with pytest.raises(SystemExit):
         main(["flag", "--quality", "q", "--out", "o", "--settings", '{"focus_mad": 3}'])

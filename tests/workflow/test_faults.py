@@ -40,7 +40,7 @@ def test_a_run_survives_signals_at_random_moments(name, begun, undisturbed, with
         if process.returncode == 0:
             finish(begun, undisturbed, with_backbone)
             runs += 1
-        else:
+        elif name != "SIGINT":  # which reaches a job's interpreter also where it is still starting
             assert "Traceback" not in said.read_text()
     run(begun)
     check_equal(begun, undisturbed)
