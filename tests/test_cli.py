@@ -22,6 +22,7 @@ def test_an_error_for_people_has_no_traceback(tmp_path, capsys):
 
 def test_an_interruption_has_no_traceback(tmp_path, capsys, monkeypatch):
     def interrupted(args):
+        """Is interrupted."""
         raise KeyboardInterrupt
 
     monkeypatch.setitem(COMMANDS, "summary", (interrupted, COMMANDS["summary"][1]))
