@@ -26,7 +26,7 @@ def test_an_interruption_has_no_traceback(tmp_path, capsys, monkeypatch):
         raise KeyboardInterrupt
 
     monkeypatch.setitem(COMMANDS, "summary", (interrupted, COMMANDS["summary"][1]))
-    assert main(["summary", str(tmp_path)]) == 130
+    assert main(["summary", "--results", str(tmp_path), "--logs", str(tmp_path)]) == 130
     assert capsys.readouterr().err == "profiling summary: interrupted\n"
 
 
