@@ -31,8 +31,8 @@ import torch
 from profiling.demo.cells import paint_field
 from profiling.demo.design import CHANNELS
 from profiling.demo.optics import photograph, plate_optics
+from profiling.devices import choose_device
 from profiling.embeddings.backbones.load import backbone_of
-from profiling.embeddings.devices import choose_device
 from profiling.embeddings.fields import FieldCells, Scaling
 from profiling.embeddings.torch_engine import TorchEngine
 from profiling.embeddings.torch_network import DeviceNetwork

@@ -2,8 +2,8 @@
 
 import torch
 
+from profiling.devices import choose_device
 from profiling.embeddings.backbones import load_backbone
-from profiling.embeddings.devices import choose_device
 from profiling.embeddings.embedder import Embedder
 from profiling.embeddings.torch_network import CPU_BATCH, DeviceNetwork
 from profiling.embeddings.torch_transfer import download

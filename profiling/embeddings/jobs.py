@@ -9,8 +9,8 @@ import pandas as pd
 import pyarrow as pa
 from threadpoolctl import threadpool_limits
 
+from profiling.devices import accelerator_present, choose_device
 from profiling.embeddings.crops import thumbnail
-from profiling.embeddings.devices import accelerator_present, choose_device
 from profiling.embeddings.reading import crop_sides, read_fields, read_scaling
 from profiling.errors import ProfilingError
 from profiling.files import whole_file

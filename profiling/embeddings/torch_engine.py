@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from profiling.devices import reproducible
 from profiling.embeddings import torch_crops
 from profiling.embeddings.crops import sides
 from profiling.embeddings.fields import FieldFeatures
-from profiling.embeddings.torch_network import DeviceNetwork, attempt, reproducible
+from profiling.embeddings.torch_network import DeviceNetwork, attempt
 from profiling.embeddings.torch_transfer import download, upload_fields
 from profiling.memory import keep_memory
 

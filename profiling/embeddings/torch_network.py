@@ -1,18 +1,19 @@
 """A network on a torch device, in batches that fit into its memory."""
 
 import copy
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import replace
 
 import torch
 
+from profiling.devices import reproducible
 from profiling.embeddings.network import FeatureNetwork
 from profiling.errors import ProfilingError
 from profiling.progress import log
 
 CPU_BATCH = 64
 LARGEST_GUESS = 1024
-"""Images of a batch beyond which a large GPU should have no more to gain; not measured yet, see benchmarks/gpu.py."""
+"""Images of a batch at most; on an H100 the figures of benchmarks/README.md are with it."""
 PROBE = 8
 MEMORY_SIGNS = ("out of memory", "can't allocate memory", "CUDNN_STATUS_ALLOC_FAILED", "CUBLAS_STATUS_ALLOC_FAILED")
 
@@ -173,24 +174,6 @@ def free_memory(device):
 def on(device):
     """Context in which CUDA's own calls go to this device and touch no other."""
     return torch.cuda.device(device) if device.type == "cuda" else nullcontext()
-
-
-@contextmanager
-def reproducible(device):
-    """Context of plain arithmetic, the same on every run: no TF32, no choice of algorithms by timing.
-
-    torch lets convolutions use TF32 by default, which has 10 bits of mantissa: fp32 would be 1e-3 off the CPU.
-    """
-    if device.type != "cuda":
-        yield
-        return
-    matmul = torch.backends.cuda.matmul
-    before, matmul.allow_tf32 = matmul.allow_tf32, False
-    try:
-        with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
-            yield
-    finally:
-        matmul.allow_tf32 = before
 
 
 def capture(run, images):

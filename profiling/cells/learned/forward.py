@@ -55,8 +55,7 @@ def _on_gpu(weights):
     import torch
 
     from profiling.cells.learned.network import network_of
-    from profiling.embeddings.devices import choose_device
-    from profiling.embeddings.torch_network import reproducible
+    from profiling.devices import choose_device, reproducible
 
     device = choose_device("cuda")
     network = network_of(weights).eval().to(device, memory_format=torch.channels_last)

@@ -19,7 +19,7 @@ from profiling.cells.learned.samples import draw_weights, list_fields, read_pair
 from profiling.cells.learned.targets import OFFSET_UNIT
 from profiling.cells.learned.validation import validate
 from profiling.cells.learned.weights import read_weights, write_weights
-from profiling.embeddings.devices import choose_device
+from profiling.devices import choose_device
 from profiling.errors import ProfilingError
 from profiling.files import whole_file
 from profiling.memory import keep_memory

@@ -62,8 +62,8 @@ def adapt_backbone(results, out, settings, device="auto", threads=1):
             raise ProfilingError("--labels treatment needs wells of three treatments at least that are not held out")
     import torch
 
+    from profiling.devices import choose_device
     from profiling.embeddings.adapt.train import ROTATIONS, as_images, feature_network, features_of, train
-    from profiling.embeddings.devices import choose_device
     from profiling.memory import keep_memory
 
     keep_memory()

@@ -9,12 +9,12 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from profiling.embeddings import devices
-from profiling.embeddings.devices import accelerator_present, choose_device
+from profiling import devices
+from profiling.devices import accelerator_present, choose_device
 from profiling.errors import ProfilingError
 
 HOLD = """
-from profiling.embeddings.devices import _lock_one
+from profiling.devices import _lock_one
 print("ready", flush=True)
 input()
 print(_lock_one(["GPU-a", "GPU-b"], wait=0.05), flush=True)

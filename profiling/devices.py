@@ -1,4 +1,4 @@
-"""Choice of the compute device; one process a GPU."""
+"""Choice of the compute device, one process a GPU, and arithmetic on it that is the same on every run."""
 
 import fcntl
 import os
@@ -6,6 +6,7 @@ import platform
 import sys
 import tempfile
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 from profiling.errors import ProfilingError
@@ -62,6 +63,26 @@ def choose_device(device="auto", wait=10.0):
     if device != "auto":
         raise ProfilingError(f"device is {device} but there is none; set it to auto or cpu")
     return torch.device("cpu")
+
+
+@contextmanager
+def reproducible(device):
+    """Context of plain arithmetic, the same on every run: no TF32, no choice of algorithms by timing.
+
+    torch lets convolutions use TF32 by default, which has 10 bits of mantissa: fp32 would be 1e-3 off the CPU.
+    """
+    if device.type != "cuda":
+        yield
+        return
+    import torch
+
+    matmul = torch.backends.cuda.matmul
+    before, matmul.allow_tf32 = matmul.allow_tf32, False
+    try:
+        with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
+            yield
+    finally:
+        matmul.allow_tf32 = before
 
 
 def _identity(index):
