@@ -28,6 +28,7 @@ rule all:
         screen_tables(),
         "results/report.html",
         "results/provenance.json",
+        usable_plates(),
 
 
 rule listed:
@@ -42,6 +43,7 @@ rule embedded:
     input:
         plate_tables(*OVERLAYS, "quality", "fields", "cells", "embeddings", "thumbnails"),
         "results/config.json",
+        usable_plates(),
 
 
 onsuccess:

@@ -49,7 +49,9 @@ def neighbours(x, y, plates):
     hits = np.empty(len(y))
     for plate in np.unique(plates):
         here = plates == plate
-        found = NearestNeighbors(n_neighbors=NEIGHBOURS).fit(scores[~here]).kneighbors(scores[here], False)
+        found = (
+            NearestNeighbors(n_neighbors=NEIGHBOURS).fit(scores[~here]).kneighbors(scores[here], return_distance=False)
+        )
         hits[here] = (y[~here][found] == y[here, None]).mean(1)
     return float(np.mean([hits[y == name].mean() for name in np.unique(y)]))
 

@@ -120,6 +120,18 @@ def test_a_corrected_plate_map_reruns_no_pixel_work(simulated):
         path.write_text(original)
 
 
+@pytest.mark.parametrize(
+    ("target", "file", "rule"), [("all", "report.html", "report"), ("embedded", "overlays/00123.parquet", "overlays")]
+)
+def test_a_check_that_is_done_again_hides_nothing_that_is_missing(simulated, target, file, rule, tmp_path):
+    missing = simulated / "results" / file
+    kept = shutil.move(missing, tmp_path)
+    try:
+        assert planned(simulated, "--forcerun", "usable", "--", target) >= {"usable", rule}
+    finally:
+        shutil.move(kept, missing)
+
+
 def test_a_moved_screen_is_up_to_date(simulated, tmp_path):
     moved = tmp_path / "moved"
     shutil.copytree(simulated, moved, symlinks=True)
