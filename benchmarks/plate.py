@@ -34,16 +34,16 @@ def make_screen(folder, rows, columns, sites, size, chunks, **settings):
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
 
 
-def environment():
-    """Where the commands of the rules are those of this interpreter."""
-    return dict(os.environ, PATH=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+def snakemake(folder, *options, first=None):
+    """Run the workflow on a screen; seconds by the clock, and what Snakemake said.
 
-
-def snakemake(folder, *options):
-    """Run the workflow on a screen; seconds by the clock, and what Snakemake said."""
+    The commands of the rules are those of the folder `first`, if there is one, then those of this interpreter.
+    """
+    places = [*([first] if first else []), Path(sys.executable).parent, os.environ["PATH"]]
+    environment = dict(os.environ, PATH=os.pathsep.join(map(str, places)))
     command = [sys.executable, "-m", "snakemake", "--snakefile", ROOT / "Snakefile", "--directory", folder, *options]
     begin = time.perf_counter()
-    done = subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True)
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
     if done.returncode:
         raise SystemExit(done.stdout[-3000:] + done.stderr[-3000:])
     return time.perf_counter() - begin, done.stdout + done.stderr
