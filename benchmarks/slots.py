@@ -3,9 +3,9 @@
     python -m benchmarks.slots [--chunks 8] [--seconds 20] [--folder FOLDER]
 
 The embedding jobs of a simulated plate run with `--resources gpu=1`, then with `gpu=2`. In place of the jobs' command
-a script waits, as a process waits for a device, without computing, and leaves empty files: what is measured is the part
-of Snakemake, also on a machine whose processors could not do the work twice as fast. Seconds by the clock from the start
-of the first job to the end of the last.
+a script waits, as a process waits for a device, without computing, and leaves empty files: what is measured is the
+part of Snakemake, also on a machine whose processors could not do the work twice as fast. Seconds by the clock from
+the start of the first job to the end of the last.
 """
 
 import argparse
