@@ -4,6 +4,7 @@ import json
 import re
 from contextlib import contextmanager
 from importlib.metadata import version
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -226,20 +227,24 @@ def merge_tables(paths, out, name):
     name : str
         A key of :data:`profiling.schemas.TABLES`.
     """
-    files = [pq.ParquetFile(path) for path in paths]
-    schema = next((f.schema_arrow for f in files if f.metadata.num_rows), files[0].schema_arrow)
-    facts = json.loads((files[0].schema_arrow.metadata or {}).get(b"profiling", b"{}"))
+    # Opened one at a time: a screen has more plates than a process may have open files.
+    facts, schema = read_facts(paths[0])
     if not SPECS[name].group_by_well:
-        write_table(out, name, pa.concat_tables([f.read() for f in files], promote_options="default"), **facts)
+        tables = [_read(path, name, None) for path in paths]
+        write_table(out, name, pa.concat_tables(tables, promote_options="default"), **facts)
         return
-    groups = []
-    for file in files:
-        for group in range(file.num_row_groups):
-            first = file.read_row_group(group, columns=["Metadata_Plate", "Metadata_Well"]).slice(0, 1)
-            groups.append((*first.to_pylist()[0].values(), file, group))
+    groups, found = [], False
+    for path in paths:
+        with pq.ParquetFile(path) as file:
+            schema, found = (file.schema_arrow, True) if file.metadata.num_rows and not found else (schema, found)
+            for group in range(file.num_row_groups):
+                first = file.read_row_group(group, columns=["Metadata_Plate", "Metadata_Well"]).slice(0, 1)
+                groups.append((*first.to_pylist()[0].values(), path, group))
     with table_writer(out, name, schema.remove_metadata(), **facts) as append:
-        for _, _, file, group in sorted(groups, key=lambda item: item[:2]):
-            append(file.read_row_group(group))
+        for path, ours in groupby(sorted(groups, key=lambda item: item[:2]), key=lambda item: item[2]):
+            with pq.ParquetFile(path) as file:
+                for *_, group in ours:
+                    append(file.read_row_group(group))
 
 
 def embedding_matrix(table, channels=None):

@@ -17,11 +17,21 @@ def speed_options():
 
 
 def precision_file():
-    """What decides on the precision, or no file: made of one plate, which stays the same when plates are added."""
+    """What decides on the precision, or no file: made of one plate, the same when plates are added or excluded."""
     if CONFIG.embedding.precision != "auto":
         return []
-    files = [f"results/models/precision-{plate}.json" for plate in PLATES]
-    return next((file for file in files if os.path.isfile(workflow.modifier.modify_path(file))), files[0])
+    files = [f"results/models/precision-{row.plate}.json" for row in CONFIG.plates]
+    possible = [f"results/models/precision-{plate}.json" for plate in PLATES]
+    return next((file for file in [*possible, *files] if _decides(file, file in possible)), possible[0])
+
+
+def _decides(file, possible):
+    """Whether a decision is there and, where it could not be made again, was made with the present settings."""
+    path = workflow.modifier.modify_path(file)
+    if possible or not os.path.isfile(path):
+        return os.path.isfile(path)
+    with open(path) as content:
+        return json.load(content).get("settings") == json.loads(embedding_settings(NOT_OF_PRECISION)(None))
 
 
 rule backbone:

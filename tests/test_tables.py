@@ -1,5 +1,7 @@
 import json
+import os
 import random
+import resource
 
 import numpy as np
 import pandas as pd
@@ -174,6 +176,20 @@ def test_merged_pieces_equal_the_whole_in_any_order(tmp_path, name):
         assert merged.read().equals(whole)
         assert merged.num_row_groups == pq.ParquetFile(tmp_path / "whole.parquet").num_row_groups
         assert metadata(tmp_path / "merged.parquet")["settings"] == {"a": 1}
+
+
+@pytest.mark.parametrize("name", ["embeddings", "wells"])
+def test_more_pieces_are_merged_than_files_may_be_open(tmp_path, name):
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    pieces = [tmp_path / f"{number}.parquet" for number in range(80)]
+    for number, piece in enumerate(pieces):
+        write_table(piece, name, rows_of(name, wells=[f"{'ABCDEFGH'[number % 8]}{number // 8 + 1:02d}"]))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) + 20, limits[1]))
+    try:
+        merge_tables(pieces, tmp_path / "merged.parquet", name)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert pq.read_table(tmp_path / "merged.parquet")["Metadata_Well"].to_pandas().nunique() == 80
 
 
 def test_merging_only_empty_pieces_gives_an_empty_table(tmp_path):

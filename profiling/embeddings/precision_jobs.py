@@ -31,11 +31,11 @@ def choose_precision(
     segmented, labels : list of str or Path
         The tables `segmented` and the folders of label images of the plate's chunks, in the same order.
     out : str or Path
-        JSON: the plate, the precision taken and the figures it rests on.
+        JSON: the plate, the settings, the precision taken and the figures it rests on.
     """
     plate = Path(images).stem
     cells, folders = sample_cells([read_table(path, "segmented", columns=None) for path in segmented], labels)
-    found = {"plate": plate, "cells": len(cells)}
+    found = {"plate": plate, "cells": len(cells), "settings": settings.changed()}
     if len(cells) < check.MINIMUM_CELLS:
         found |= {"precision": "fp32", "reason": f"{len(cells)} cells are too few for a check"}
     elif not has_bf16(settings):

@@ -165,7 +165,7 @@ def compare_files(one, other, first, second, plates):
     Returns
     -------
     list of (str, str)
-        File and in which way; label images of a plate together.
+        File and in which way; flat fields, and label images, of a plate together.
     """
     outputs = {output for screen in (first, second) for job in list_jobs(screen) for output in job.outputs}
     found = []
@@ -175,20 +175,21 @@ def compare_files(one, other, first, second, plates):
             continue
         if output.endswith(".npz"):
             told = _compare_arrays(*paths)
-        elif output.endswith((".tif", ".xml", ".bin")):
+        elif output.endswith((".xml", ".bin")):
             told = "" if hash_file(paths[0]) == hash_file(paths[1]) else "other content"
         else:
             continue
         if told:
             found.append((output, told))
     for plate in plates:
-        labels = [{path.name: path for path in (folder / "labels" / plate).glob("*/*.tif")} for folder in (one, other)]
-        both = labels[0].keys() & labels[1].keys()
-        wrong = sum(hash_file(labels[0][name]) != hash_file(labels[1][name]) for name in both)
-        only = [len(a.keys() - b.keys()) for a, b in (labels, labels[::-1])]
-        if wrong or any(only):
-            found.append((f"labels/{plate}", f"{wrong} of {len(both)} label images differ, {only[0]} and {only[1]} are "
-                                             "in one folder only"))  # fmt: skip
+        for images in (f"labels/{plate}/*/*.tif", f"illumination/{plate}/*.tif"):
+            there = [{path.name: path for path in folder.glob(images)} for folder in (one, other)]
+            both = there[0].keys() & there[1].keys()
+            wrong = sum(hash_file(there[0][name]) != hash_file(there[1][name]) for name in both)
+            only = [len(a.keys() - b.keys()) for a, b in (there, there[::-1])]
+            if wrong or any(only):
+                told = f"{wrong} of {len(both)} images differ, {only[0]} and {only[1]} are in one folder only"
+                found.append((images.split("/*")[0], told))
     return found
 
 

@@ -64,6 +64,9 @@ def test_each_kind_of_difference_is_told(pair, capsys):
     shift = {"settings": {"version": 99}}
     rewrite(other / "cells" / "00123.parquet", facts=shift)
     (other / "overlays" / "P-1.parquet").unlink()
+    flat = next((other / "illumination" / "P-1").glob("*.tif"))
+    content = flat.read_bytes()
+    flat.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     found = compare_results(one, other)
     assert not found["equal"]
     keys = found["config"].set_index("Key")
@@ -80,6 +83,7 @@ def test_each_kind_of_difference_is_told(pair, capsys):
     assert found["missing"]["File"].tolist() == ["overlays/P-1.parquet"] and found["missing"]["Where"].tolist() == [
         str(one)
     ]
+    assert "illumination/P-1" in found["files"]["File"].tolist()
     assert main(["diff", str(one), str(other)]) == 1
     out = capsys.readouterr().out
     for words in ("clusters.k: 3 → 4", "only in 1", "Median", "backbone sha256"):
