@@ -103,7 +103,9 @@ class Plate(BaseModel):
     platemap: str | None = Field(None, description="Plate map (CSV, TSV or .xlsx), below `root`.")
     batch: str | None = Field(None, description="Batch of the experiment. Left out: the plate itself.")
     exclude: Annotated[list[str], BeforeValidator(_as_list)] = Field(
-        default_factory=list, description="Wells to leave out, or `all` for the whole plate."
+        default_factory=list,
+        description="Wells to leave out, or `all` for the whole plate. Images "
+        "of such wells stay in the plate's flat fields and intensity limits, so that an edit costs no work on pixels.",
     )
 
     @model_validator(mode="before")

@@ -1,5 +1,6 @@
 """A plate added to a screen that has run: its own pixel work, what is of the screen, and nothing of other plates."""
 
+import json
 import os
 import shutil
 
@@ -7,8 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from starts import planned_jobs, snakemake, write_config
+from starts import planned, planned_jobs, snakemake, write_config, write_tiny_plate
 from test_reruns import AFTER_IMAGES, AFTER_WELLS
+
+from profiling.config import load_config
 
 pytestmark = pytest.mark.xdist_group("simulated")
 OLD, NEW = "00123", "00124"
@@ -84,3 +87,15 @@ def test_the_report_says_whose_models_they_are(simulated, frozen):
     page = (frozen / "results" / "report.html").read_text()
     assert f"frozen models of {config_of(frozen)['models']}" in page
     assert "frozen models" not in (simulated / "results" / "report.html").read_text()
+
+
+def test_the_plate_that_decided_on_the_precision_may_be_excluded(tmp_path):
+    config = write_tiny_plate(tmp_path) | {"embedding": {"precision": "auto"}}
+    config["plates"] = [config["plates"][0] | {"exclude": "all"}, config["plates"][0] | {"plate": "Q"}]
+    write_config(tmp_path, config)
+    decision = tmp_path / "results" / "models" / "precision-P.json"
+    decision.parent.mkdir(parents=True)
+    settings = load_config(config).resolved("embedding")
+    for version, expected in ((settings["version"], False), (-1, True)):
+        decision.write_text(json.dumps({"precision": "fp32", "settings": settings | {"version": version}}))
+        assert ("precision" in planned(tmp_path)) is expected
