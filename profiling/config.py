@@ -256,17 +256,12 @@ def read_yaml(path):
     Raises
     ------
     ConfigError
-        If the file is absent, is no YAML, has no keys, or is a program to Snakemake, which evaluates the expressions of
-        a file that says ``__use_yte__: true`` when it is given by ``--configfile``.
+        If :func:`profiling.yaml_values.read_values` refuses the file, it has no keys, or is a program to Snakemake,
+        which evaluates the expressions of a file that says ``__use_yte__: true`` when it is given by ``--configfile``.
     """
-    import yaml  # its import takes longer than all else here, and jobs need none
+    from profiling.yaml_values import read_values  # its import takes longer than all else here, and jobs need none
 
-    try:
-        mapping = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror}); name the screen's configuration") from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise ConfigError(f"{path}: is not YAML; correct it ({' '.join(str(error).split())})") from None
+    mapping = read_values(path)
     if not isinstance(mapping, dict):
         raise ConfigError(f"{path}: has no keys; see config/README.md for what a configuration says")
     if "__use_yte__" in mapping:

@@ -352,10 +352,8 @@ def test_no_rule_passes_a_setting_past_its_section():
 
 
 def test_the_examples_are_valid():
-    import yaml
-
     for path in [ROOT / "config/config.yaml", *(ROOT / "config/examples").glob("*.yaml")]:
-        mapping = yaml.safe_load(path.read_text(encoding="utf-8"))
+        mapping = read_yaml(path)
         folder = ROOT if isinstance(mapping.get("plates"), str) else path.parent
         load_config(mapping, folder)
 
@@ -392,6 +390,26 @@ def test_a_configuration_is_read_as_values_alone(tmp_path):
     with pytest.raises(ConfigError, match="config.yaml: `__use_yte__` makes it a program"):
         read_yaml(path)
     assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: &a {x: 1}\nb:\n  <<: [*a, *a]\n", "config.yaml, line 3: `<<` is not read; write the keys out"),
+        ("seed: 1\nclusters: {k: 2,\n  k: 3}\n", "config.yaml, line 3: k is there twice; remove one"),
+        ("1: a\ntrue: b\n", "line 2: true is there twice"),
+        ("? [a]\n: b\n", "is not YAML.*unhashable"),
+        ("seed: !!int ''", "config.yaml, line 1: '' is no int; correct it"),
+        ("- !!timestamp foo", "'foo' is no timestamp"),
+        ("!!bool foo: 1", "'foo' is no bool"),
+        ("seed: 2026-13-01", "'2026-13-01' is no timestamp"),
+        ('"\\e[2J": 1\n"\\e[2J": 1\n', r"line 2: \\x1b\[2J is there twice"),
+    ],
+)
+def test_what_yaml_would_lose_or_multiply_is_refused_with_its_line(tmp_path, text, message):
+    (tmp_path / "config.yaml").write_text(text)
+    with pytest.raises(ConfigError, match=message):
+        read_yaml(tmp_path / "config.yaml")
 
 
 def test_lists_of_lists_that_fill_the_memory_are_not_written_out(tmp_path):
