@@ -1,4 +1,5 @@
 import json
+import math
 import re
 from pathlib import Path
 
@@ -78,6 +79,18 @@ def rules_with(*needles):
         ({"images": {"pattern": "(?P<channel>.)"}}, "images: pattern needs the named groups"),
         ({"images": {"pattern": "("}}, "images: pattern is not a regular expression"),
         ({"plates": "nowhere.tsv"}, "plates: there is no file .*nowhere.tsv"),
+        ({"plates": "x" * 300}, r"plates: there is no file .* \(File name too long\)"),
+        (plate(plate="P" * 101), "plates.0.plate: .*at most 100 characters"),
+        (plate(plate="P1" + "-a.b" * 20), "plate 'P1-a.*' ends in 20 repetitions, which Snakemake refuses"),
+        (plate(exclude="all"), "plates: every plate is left out; give at least one"),
+        (plate(images="\x1b[2J"), r"plates.0.images: has control characters, .* \(given: '\\x1b\[2J'\)"),
+        (plate(batch="\u202eb"), "plates.0.batch: has control characters"),
+        ({"root": "a\0b"}, "root: has control characters"),
+        ({"embedding": {"weights": "\ud800"}}, "embedding.weights: has control characters"),
+        ({"normalisation": {"clip": math.inf}}, "normalisation.clip: .*finite number"),
+        ({"flags": {"minimum_focus": math.nan}}, "flags.minimum_focus: .*finite number"),
+        ({"seed": 2**32}, "seed: .*less than or equal to 4294967295"),
+        ({"platemap": {"roles": {f"compound {n}": "treatment" for n in range(4000)}}}, "platemap: its settings"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_named_with_its_key(changes, message):
@@ -339,6 +352,16 @@ def test_the_folder_of_frozen_models_is_checked(tmp_path):
     for name in MODELS:
         (tmp_path / "other" / name).touch()
     check_files(config(models="other"), tmp_path)
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "file/below"])
+def test_paths_that_cannot_be_followed_are_told_with_the_reason(tmp_path, name):
+    (tmp_path / "file").touch()
+    given = plate(images=name, platemap=name) | {"models": name, "embedding": {"weights": name}}
+    with pytest.raises(ConfigError) as error:
+        check_files(config(**given), tmp_path)
+    why = "File name too long" if name.startswith("x") else "Not a directory"
+    assert str(error.value).count(f"({why})") == 3 + len(MODELS)
 
 
 def test_no_rule_passes_a_setting_past_its_section():
