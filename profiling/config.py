@@ -347,13 +347,18 @@ def screen_config(results):
 
     Raises
     ------
-    ConfigError
+    ProfilingError
         If it is not there, or not one that this version can run.
     """
+    from profiling.results.layout import read_config
+
     path = Path(results) / "config.json"
     if not path.is_file():
         raise ConfigError(f"there is no {path}: run this in the working directory of a screen that has run")
-    return load_config(json.loads(path.read_text()))
+    try:
+        return load_config(read_config(results))
+    except ConfigError as error:
+        raise ConfigError(f"{path}:\n{error}") from None
 
 
 def find_plate(config, name):
