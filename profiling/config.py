@@ -3,6 +3,8 @@
 import difflib
 import json
 import os
+import re
+import shlex
 import sys
 from pathlib import Path
 from pprint import pformat
@@ -12,8 +14,10 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from profiling import settings as s
 from profiling.errors import ConfigError
+from profiling.files import why_absent
 from profiling.plate_table import paths_outside, read_rows
 from profiling.plates.wells import LAYOUTS, normalise_well
+from profiling.terminal import visible
 
 SECTIONS = {
     "images": s.Images,
@@ -83,6 +87,12 @@ well has few of it."""
 MODELS = ("models/reduction.npz", "models/clusters.npz", "models/map.npz", "clusters.parquet")
 """What frozen models are, by their places below a results folder."""
 
+PERIODIC = re.compile(r"(.+?)\1{19,}$")
+"""Names in which Snakemake sees a rule that makes its own input."""
+
+LONGEST = 100_000
+"""Characters of a section's settings: they are one word of a command, of which Linux takes 131,072."""
+
 SIDES = (8, 8192)
 """Pixels a side of what the network is shown: below, there is nothing to see, above, no camera's field."""
 
@@ -97,11 +107,11 @@ class Plate(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     plate: s.Name = Field(description="Name of the plate, a string (`00123` stays `00123`).")
-    images: str = Field(description="Folder of its images, below `root`.")
+    images: s.Visible = Field(description="Folder of its images, below `root`.")
     reader: s.Reader | None = Field(None, description="Reader of the folder. Left out: that of `images.reader`.")
     layout: int = Field(96, description="Number of wells: 6, 12, 24, 48, 96, 384 or 1536.")
-    platemap: str | None = Field(None, description="Plate map (CSV, TSV or .xlsx), below `root`.")
-    batch: str | None = Field(None, description="Batch of the experiment. Left out: the plate itself.")
+    platemap: s.Visible | None = Field(None, description="Plate map (CSV, TSV or .xlsx), below `root`.")
+    batch: s.Visible | None = Field(None, description="Batch of the experiment. Left out: the plate itself.")
     exclude: Annotated[list[str], BeforeValidator(_as_list)] = Field(
         default_factory=list,
         description="Wells to leave out, or `all` for the whole plate. Images "
@@ -114,7 +124,9 @@ class Plate(BaseModel):
         return {k: v for k, v in row.items() if v not in ("", None)} if isinstance(row, dict) else row
 
     @model_validator(mode="after")
-    def _check_wells(self):
+    def _check_row(self):
+        if PERIODIC.search(self.plate):
+            raise ValueError(f"plate {self.plate!r} ends in 20 repetitions, which Snakemake refuses; rename it")
         if self.layout not in LAYOUTS:
             raise ValueError(f"layout {self.layout} is none of {', '.join(map(str, LAYOUTS))} wells")
         if self.exclude != ["all"]:
@@ -126,7 +138,7 @@ class Plate(BaseModel):
 class Config(BaseModel):
     """A validated configuration: top-level keys and one section a stage."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     plates: list[Plate] = Field(
         min_length=1, description="A table of plates (TSV or CSV, one row a plate), or the rows themselves as a list."
@@ -134,7 +146,7 @@ class Config(BaseModel):
     channels: list[s.Name] = Field(
         min_length=1, description="Names of the channels; their order is that of the embeddings."
     )
-    root: str = Field(".", description="Folder that the paths of the plate table start from.")
+    root: s.Visible = Field(".", description="Folder that the paths of the plate table start from.")
     outside: bool = Field(
         False,
         description="Whether the plate table may name folders and plate maps that are not below `root`. What is linked "
@@ -154,7 +166,7 @@ class Config(BaseModel):
         "`field` (resized to a square of `embedding.input_size`) or each `tile` of it. A field or tile then stands "
         "wherever a table says cell, and unless given `embedding.input_size` is 224 and `wells.minimum_cells` 1.",
     )
-    models: str | None = Field(
+    models: s.Visible | None = Field(
         None,
         min_length=1,
         description="Frozen models: the results folder of another screen, or a copy of this one's (from the working "
@@ -163,7 +175,7 @@ class Config(BaseModel):
         "fit of the `map` have no effect, and models of other channels, weights or settings are refused. Left out: "
         "fitted over all plates.",
     )
-    seed: int = Field(0, ge=0, description="Seed of k-means, the map and the permutations.")
+    seed: int = Field(0, ge=0, le=2**32 - 1, description="Seed of k-means, the map and the permutations.")
     images: s.Images = s.Images()
     quality: s.Quality = s.Quality()
     illumination: s.Illumination = s.Illumination()
@@ -211,8 +223,11 @@ class Config(BaseModel):
                     raise ValueError(f"{key}: {name!r} is not one of channels ({', '.join(self.channels)})")
         if self.unit != "cell" and self.embedding.neighbours == "mask":
             raise ValueError(f"embedding.neighbours: mask needs `unit: cell`; a {self.unit} has no neighbours to mask")
-        for section in ("segmentation", "tiles", "embedding"):
-            self.resolved(section)
+        if all(plate.exclude == ["all"] for plate in self.plates):
+            raise ValueError("plates: every plate is left out; give at least one")
+        for section in SECTIONS:
+            if len(shlex.quote(json.dumps(self.resolved(section)))) > LONGEST:
+                raise ValueError(f"{section}: its settings are longer than a command may be; shorten its lists")
         for key, length in (("embedding.crop", self.embedding.crop), ("tiles.size", self.tiles.size)):
             side = s.pixels(length, self.images.pixel_size)
             if not SIDES[0] <= side <= SIDES[1]:
@@ -258,17 +273,12 @@ def read_yaml(path):
     Raises
     ------
     ConfigError
-        If the file is absent, is no YAML, has no keys, or is a program to Snakemake, which evaluates the expressions of
-        a file that says ``__use_yte__: true`` when it is given by ``--configfile``.
+        If :func:`profiling.yaml_values.read_values` refuses the file, it has no keys, or is a program to Snakemake,
+        which evaluates the expressions of a file that says ``__use_yte__: true`` when it is given by ``--configfile``.
     """
-    import yaml  # its import takes longer than all else here, and jobs need none
+    from profiling.yaml_values import read_values  # its import takes longer than all else here, and jobs need none
 
-    try:
-        mapping = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror}); name the screen's configuration") from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise ConfigError(f"{path}: is not YAML; correct it ({' '.join(str(error).split())})") from None
+    mapping = read_values(path)
     if not isinstance(mapping, dict):
         raise ConfigError(f"{path}: has no keys; see config/README.md for what a configuration says")
     if "__use_yte__" in mapping:
@@ -322,7 +332,11 @@ def _with_barcodes(config, root):
         return config
     from profiling.plates.platemaps.barcodes import barcode_maps
 
-    maps = {plate: os.path.relpath(path, root) for plate, path in barcode_maps(root / config.platemap.barcodes).items()}
+    table = root / config.platemap.barcodes
+    maps = {plate: os.path.relpath(path, root) for plate, path in barcode_maps(table).items()}
+    for plate, path in maps.items():
+        if visible(path, keep="\n\t") != path:
+            raise ConfigError(f"{table}: the plate map of {plate} has control characters; rename it: {path!r}")
     plates = [
         plate if plate.platemap else plate.model_copy(update={"platemap": maps.get(plate.plate)})
         for plate in config.plates
@@ -335,13 +349,18 @@ def screen_config(results):
 
     Raises
     ------
-    ConfigError
+    ProfilingError
         If it is not there, or not one that this version can run.
     """
+    from profiling.results.layout import read_config
+
     path = Path(results) / "config.json"
     if not path.is_file():
         raise ConfigError(f"there is no {path}: run this in the working directory of a screen that has run")
-    return load_config(json.loads(path.read_text()))
+    try:
+        return load_config(read_config(results))
+    except ConfigError as error:
+        raise ConfigError(f"{path}:\n{error}") from None
 
 
 def find_plate(config, name):
@@ -379,22 +398,26 @@ def check_files(config, folder="."):
     for plate in config.plates:
         if plate.exclude == ["all"]:
             continue
-        if not (root / plate.images).is_dir():
+        if not os.path.isdir(images := root / plate.images):
             absent.append(
-                f"plate {plate.plate}: there is no image folder {str(root / plate.images)!r} (`all` in its column "
-                "`exclude`, `exclude: all`, leaves the plate out)"
+                f"plate {plate.plate}: there is no image folder {str(images)!r}{why_absent(images)} (`all` in its "
+                "column `exclude`, `exclude: all`, leaves the plate out)"
             )
-        if plate.platemap and not (root / plate.platemap).is_file():
-            absent.append(f"plate {plate.plate}: there is no plate map {str(root / plate.platemap)!r}")
-    if config.platemap.compounds and not (root / config.platemap.compounds).is_file():
-        absent.append(f"platemap.compounds: there is no file {str(root / config.platemap.compounds)!r}")
+        if plate.platemap:
+            absent += _absent_file(f"plate {plate.plate}", "plate map", root / plate.platemap)
+    if config.platemap.compounds:
+        absent += _absent_file("platemap.compounds", "file", root / config.platemap.compounds)
     for owner, path in models.items():
-        if path and not (Path(folder) / path).is_file():
-            absent.append(f"{owner}: there is no file {str(Path(folder) / path)!r}")
+        if path:
+            absent += _absent_file(owner, "file", Path(folder) / path)
     absent += _absent_models(config, Path(folder))
     if absent:
         absent.append("correct the paths in the plate table or `root` in the configuration")
         raise ConfigError("\n".join(absent))
+
+
+def _absent_file(owner, kind, path):
+    return [] if os.path.isfile(path) else [f"{owner}: there is no {kind} {str(path)!r}{why_absent(path)}"]
 
 
 def _absent_models(config, folder):
@@ -404,7 +427,7 @@ def _absent_models(config, folder):
     source = folder / config.models
     if source.resolve() == (folder / "results").resolve():
         return [f"models: {config.models!r} is this screen's own results; copy the folder, and name the copy"]
-    return [f"models: there is no file {str(source / name)!r}" for name in MODELS if not (source / name).is_file()]
+    return [line for name in MODELS for line in _absent_file("models", "file", source / name)]
 
 
 def explain(error, model, mapping, places=None):

@@ -11,6 +11,17 @@ TEMPORARY = re.compile(r"\.(?P<stem>.+)-[a-z0-9_]{8}(?P<suffix>\.\w+)?")
 """Names of files that are being written, or were when their job was killed."""
 
 
+def why_absent(path):
+    """Why a path cannot be followed, in brackets for a message; nothing where it is just not there."""
+    try:
+        os.stat(path)
+    except FileNotFoundError:
+        return ""
+    except (OSError, ValueError) as error:
+        return f" ({getattr(error, 'strerror', None) or error})"
+    return ""
+
+
 @contextmanager
 def whole_file(path):
     """Path of a temporary file that takes the name `path` only if the block ends without an error.

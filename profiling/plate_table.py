@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from profiling.errors import ConfigError, ProfilingError
+from profiling.files import why_absent
 from profiling.plates.platemaps.sheets import decode
 
 
@@ -74,8 +75,8 @@ def read_rows(path):
 
 def _table_lines(path):
     """Number → text of the lines of a plate table that are neither empty nor a remark."""
-    if not path.is_file():
-        raise ConfigError(f"plates: there is no file {str(path)!r}; write one row a plate there")
+    if not os.path.isfile(path):
+        raise ConfigError(f"plates: there is no file {str(path)!r}{why_absent(path)}; write one row a plate there")
     remedy = "save the plate table as tab-separated text in UTF-8"
     try:
         data = path.read_bytes()

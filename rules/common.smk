@@ -6,14 +6,16 @@ import shlex
 
 from snakemake.exceptions import WorkflowError
 
-from profiling.config import MODELS, ConfigError, check_files, load_config
+from profiling.config import MODELS, check_files, load_config
+from profiling.errors import ProfilingError
 from profiling.plates.wells import chunk_wells
+from profiling.terminal import visible
 
 try:
     CONFIG = load_config(config)
     check_files(CONFIG)
-except ConfigError as error:
-    raise WorkflowError(f"The configuration cannot be run.\n{error}")
+except ProfilingError as error:
+    raise WorkflowError(visible(f"The configuration cannot be run.\n{error}", keep="\n"))
 
 PLATES = {plate.plate: plate for plate in CONFIG.plates if plate.exclude != ["all"]}
 NUCLEI_CHANNEL = CONFIG.segmentation.nuclei_channel or CONFIG.channels[0]

@@ -101,7 +101,7 @@ if CONFIG.models:
             embedding=embedding_settings(NOT_OF_MODELS),
             normalisation=lambda wildcards: settings("normalisation"),
         shell:
-            "profiling frozen-models --from {params.models:q} --backbone {input.backbone} --channels {params.channels}"
+            "profiling frozen-models --from={params.models:q} --backbone {input.backbone} --channels {params.channels}"
             " --unit {params.unit} --tiles {params.tiles:q} --embedding {params.embedding:q}"
             " --normalisation {params.normalisation:q} --out {params.results:q} 2> {log}"
 

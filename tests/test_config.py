@@ -1,4 +1,5 @@
 import json
+import math
 import re
 from pathlib import Path
 
@@ -78,6 +79,18 @@ def rules_with(*needles):
         ({"images": {"pattern": "(?P<channel>.)"}}, "images: pattern needs the named groups"),
         ({"images": {"pattern": "("}}, "images: pattern is not a regular expression"),
         ({"plates": "nowhere.tsv"}, "plates: there is no file .*nowhere.tsv"),
+        ({"plates": "x" * 300}, r"plates: there is no file .* \(File name too long\)"),
+        (plate(plate="P" * 101), "plates.0.plate: .*at most 100 characters"),
+        (plate(plate="P1" + "-a.b" * 20), "plate 'P1-a.*' ends in 20 repetitions, which Snakemake refuses"),
+        (plate(exclude="all"), "plates: every plate is left out; give at least one"),
+        (plate(images="\x1b[2J"), r"plates.0.images: has control characters, .* \(given: '\\x1b\[2J'\)"),
+        (plate(batch="\u202eb"), "plates.0.batch: has control characters"),
+        ({"root": "a\0b"}, "root: has control characters"),
+        ({"embedding": {"weights": "\ud800"}}, "embedding.weights: has control characters"),
+        ({"normalisation": {"clip": math.inf}}, "normalisation.clip: .*finite number"),
+        ({"flags": {"minimum_focus": math.nan}}, "flags.minimum_focus: .*finite number"),
+        ({"seed": 2**32}, "seed: .*less than or equal to 4294967295"),
+        ({"platemap": {"roles": {f"compound {n}": "treatment" for n in range(4000)}}}, "platemap: its settings"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_named_with_its_key(changes, message):
@@ -341,6 +354,16 @@ def test_the_folder_of_frozen_models_is_checked(tmp_path):
     check_files(config(models="other"), tmp_path)
 
 
+@pytest.mark.parametrize("name", ["x" * 300, "file/below"])
+def test_paths_that_cannot_be_followed_are_told_with_the_reason(tmp_path, name):
+    (tmp_path / "file").touch()
+    given = plate(images=name, platemap=name) | {"models": name, "embedding": {"weights": name}}
+    with pytest.raises(ConfigError) as error:
+        check_files(config(**given), tmp_path)
+    why = "File name too long" if name.startswith("x") else "Not a directory"
+    assert str(error.value).count(f"({why})") == 3 + len(MODELS)
+
+
 def test_no_rule_passes_a_setting_past_its_section():
     """Only the configuration as a whole (for the report), and what changes resources but no result."""
     allowed = {"channels", "seed", "model_dump_json", "map.threads", "map.place_all"}
@@ -352,10 +375,8 @@ def test_no_rule_passes_a_setting_past_its_section():
 
 
 def test_the_examples_are_valid():
-    import yaml
-
     for path in [ROOT / "config/config.yaml", *(ROOT / "config/examples").glob("*.yaml")]:
-        mapping = yaml.safe_load(path.read_text(encoding="utf-8"))
+        mapping = read_yaml(path)
         folder = ROOT if isinstance(mapping.get("plates"), str) else path.parent
         load_config(mapping, folder)
 
@@ -392,6 +413,26 @@ def test_a_configuration_is_read_as_values_alone(tmp_path):
     with pytest.raises(ConfigError, match="config.yaml: `__use_yte__` makes it a program"):
         read_yaml(path)
     assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: &a {x: 1}\nb:\n  <<: [*a, *a]\n", "config.yaml, line 3: `<<` is not read; write the keys out"),
+        ("seed: 1\nclusters: {k: 2,\n  k: 3}\n", "config.yaml, line 3: k is there twice; remove one"),
+        ("1: a\ntrue: b\n", "line 2: true is there twice"),
+        ("? [a]\n: b\n", "is not YAML.*unhashable"),
+        ("seed: !!int ''", "config.yaml, line 1: '' is no int; correct it"),
+        ("- !!timestamp foo", "'foo' is no timestamp"),
+        ("!!bool foo: 1", "'foo' is no bool"),
+        ("seed: 2026-13-01", "'2026-13-01' is no timestamp"),
+        ('"\\e[2J": 1\n"\\e[2J": 1\n', r"line 2: \\x1b\[2J is there twice"),
+    ],
+)
+def test_what_yaml_would_lose_or_multiply_is_refused_with_its_line(tmp_path, text, message):
+    (tmp_path / "config.yaml").write_text(text)
+    with pytest.raises(ConfigError, match=message):
+        read_yaml(tmp_path / "config.yaml")
 
 
 def test_lists_of_lists_that_fill_the_memory_are_not_written_out(tmp_path):

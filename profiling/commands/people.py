@@ -222,7 +222,7 @@ def partial_report(args):
     from profiling.results.partial import partial_report
 
     out, absent = partial_report(args.results, args.out)
-    print("\n".join([*absent, *([] if absent else ["Nothing is missing."]), f"Report: {out.resolve()}"]))
+    say([*absent, *([] if absent else ["Nothing is missing."]), f"Report: {out.resolve()}"])
 
 
 @command(

@@ -1,11 +1,11 @@
 """What came in, what came out, what was lost and how long it took."""
 
-import json
 from pathlib import Path
 
 import pandas as pd
 
 from profiling.report.screen import count_rows, read_or_empty, table_files
+from profiling.results.layout import read_config
 from profiling.tables import FIELD_KEY
 from profiling.terminal import say
 
@@ -101,8 +101,7 @@ def in_order(table, stages):
 
 def recorded_config(results):
     """The configuration of the screen's last start as a dict, empty where `config.json` is absent."""
-    path = Path(results) / "config.json"
-    return json.loads(path.read_text()) if path.is_file() else {}
+    return read_config(results) if (Path(results) / "config.json").is_file() else {}
 
 
 def screen_plates(results):

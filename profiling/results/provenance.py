@@ -108,7 +108,7 @@ def read_provenance(path):
     """An earlier record; None where there is none that can be read."""
     try:
         record = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     return record if isinstance(record, dict) and record.get("format") == FORMAT else None
 
@@ -161,7 +161,7 @@ def weights(results):
     backbone = Path(results) / "models" / "backbone.json"
     try:
         embedding = json.loads(backbone.read_text())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         embedding = None
     segmentation = None
     settings = read_config(results).get("segmentation", {})
@@ -174,7 +174,9 @@ def weights(results):
 
 
 def hash_file(path):
-    """SHA-256 of a file's bytes in hexadecimal digits; None where it cannot be read."""
+    """SHA-256 of a file's bytes in hexadecimal digits; None where it is no file that can be read."""
+    if not os.path.isfile(path):  # a device has no end
+        return None
     digest = hashlib.sha256()
     try:
         with open(path, "rb") as file:

@@ -21,7 +21,8 @@ BLOCK = re.compile(r"(?:local)?(?:rule|checkpoint) (\w+):$")
 ERROR = re.compile(r"Error in rule (\w+):$")
 FINISHED = re.compile(r"Finished jobid: (\d+)")
 SUBMITTED = re.compile(r"Job (\d+) has been submitted")
-STEPS = re.compile(r"(\d+) of (\d+) steps")
+STEPS = re.compile(r"(\d{1,9}) of (\d{1,9}) steps")
+PLANNED = re.compile(r"(\S+) +(\d{1,9})")
 HEADER = re.compile(
     r"  (Date|Host|User|Snakemake version|Python version|Platform|Command|Snakefile|Working directory): (.*)"
 )
@@ -110,10 +111,9 @@ def read_run(path):
             elif text == "Job stats:":
                 table = True
             elif table:
-                words = text.split()
-                if len(words) == 2 and words[1].isdigit():
-                    run.planned[words[0]] = int(words[1])
-                table = bool(words)
+                if match := PLANNED.fullmatch(text.strip()):
+                    run.planned[match[1]] = int(match[2])
+                table = bool(text.strip())
             elif match := HEADER.match(text):
                 run.facts.setdefault(match[1], match[2])
             elif text.startswith("Complete log(s)"):
@@ -121,7 +121,7 @@ def read_run(path):
             if not line.startswith(("rule", "local", "Error in rule", "checkpoint")):
                 block = None
     if date := run.facts.get("Date"):
-        run.started = datetime.fromisoformat(date)
+        run.started = _date(date) or run.started
     run.planned.pop("total", None)
     return run
 
@@ -152,6 +152,13 @@ def _read_block(line, block, by_id, run):
 def _time(text):
     try:
         return datetime.strptime(text.strip("[]"), TIME)
+    except ValueError:
+        return None
+
+
+def _date(text):
+    try:
+        return datetime.fromisoformat(text).replace(tzinfo=None)
     except ValueError:
         return None
 

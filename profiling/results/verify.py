@@ -210,5 +210,5 @@ def _backbone(results, present):
         recorded = json.loads((results / file).read_text())
         recorded["sha256"]
         return recorded, []
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None, [Finding(file, "does not say which weights it is of", again(file))]

@@ -9,7 +9,7 @@ from profiling.settings.cells import Overlays, Segmentation, Tiles
 from profiling.settings.embedding import Embedding
 from profiling.settings.images import READERS, Illumination, Images, Limits, Quality, Reader
 from profiling.settings.phenotypes import ROLES, Clusters, Flags, Map, Normalisation, PlateMap, Reduction, RoleRule
-from profiling.settings.section import Length, Name, Section, pixels
+from profiling.settings.section import Length, Name, Section, Visible, pixels
 from profiling.settings.wells import Report, Statistics, Wells
 
 __all__ = [
@@ -36,6 +36,7 @@ __all__ = [
     "Segmentation",
     "Statistics",
     "Tiles",
+    "Visible",
     "Wells",
     "pixels",
 ]

@@ -4,7 +4,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from profiling.settings.section import Length, Section
+from profiling.settings.section import Length, Section, Visible
 
 
 class Segmentation(Section):
@@ -21,7 +21,7 @@ class Segmentation(Section):
         description="What finds the nuclei: `nuclei`, a network whose weights come with the installation, or "
         "`classical`, a local threshold and watershed.",
     )
-    weights: str | None = Field(
+    weights: Visible | None = Field(
         None,
         description="A weights file of `profiling train-segmenter`. Left out: those of the installation. "
         "Of `engine: nuclei`.",

@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from profiling.embeddings.backbones.names import check_choice, parse_pooling
-from profiling.settings.section import Length, Section
+from profiling.settings.section import Length, Section, Visible
 
 
 class Embedding(Section):
@@ -14,13 +14,13 @@ class Embedding(Section):
     version: ClassVar[int] = 3
     untracked: ClassVar[frozenset] = frozenset({"device", "batch_size"})
 
-    backbone: str = Field(
+    backbone: Visible = Field(
         "efficientnet_lite0",
         description="`efficientnet_lite0` (weights come with the installation), `torchvision:<model>` "
         "(`torchvision:<model>@<weights>`), `timm:<model>` or `file:<path>`: a network as an ONNX file, or a "
         "safetensors file that says in its metadata which network it belongs to. docs/backbones.md has examples.",
     )
-    weights: str | None = Field(
+    weights: Visible | None = Field(
         None,
         description="A weights file for the backbone (safetensors or a PyTorch state dict), or `untrained` "
         "for the random baseline. Left out: the backbone's own pretrained weights.",

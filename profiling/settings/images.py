@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from profiling.plates.patterns import PATTERNS
-from profiling.settings.section import Section
+from profiling.settings.section import Section, Visible
 
 READERS = (
     "auto",
@@ -40,7 +40,7 @@ class Images(Section):
         description="Regular expression searched in each path below the plate's folder, or the name of a ready one. "
         "Named groups: `channel` and `well` (or `row` and `column`) are needed; `site`, `time` and `z` are optional.",
     )
-    table: str | None = Field(
+    table: Visible | None = Field(
         None,
         description="List of images, below the plate's folder. Of `reader: load_data` and `table`. Left out: the one "
         "such file there.",

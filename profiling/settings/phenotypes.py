@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from profiling.settings.section import Section
+from profiling.settings.section import Section, Visible
 
 ROLES = ("negative_control", "positive_control", "treatment", "empty")
 
@@ -51,12 +51,12 @@ class PlateMap(Section):
         description="Sheet of a workbook. Left out: the one named like the plate, else the first with a plate map; "
         "grids of all sheets belong together.",
     )
-    compounds: str | None = Field(
+    compounds: Visible | None = Field(
         None,
         description="Table of compounds, below `root`, joined to the plate maps by their compound column. Its columns "
         "can be named in `columns`, `keep` and `role_rules`.",
     )
-    barcodes: str | None = Field(
+    barcodes: Visible | None = Field(
         None,
         description="Table of plates and their plate maps (`Assay_Plate_Barcode`, `Plate_Map_Name`), below `root`: a "
         "plate without a plate map of its own gets `platemap/NAME.txt` beside that table.",

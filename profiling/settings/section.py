@@ -3,7 +3,9 @@
 import re
 from typing import Annotated, ClassVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+
+from profiling.terminal import visible
 
 _LENGTH = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(px|um|µm|μm)\s*")
 
@@ -24,8 +26,18 @@ Length = Annotated[
 ]
 """A length with its unit, ``24 px`` or ``15 um``; a bare number is pixels."""
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.-]*$")]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.-]*$", max_length=100)]
 """Plates and channels: letters, digits, dots and dashes, so that they can stand in file and column names."""
+
+
+def _check_visible(value):
+    if visible(value, keep="\n\t") != value:
+        raise ValueError("has control characters, which would steer the terminal; rename it, or link it")
+    return value
+
+
+Visible = Annotated[str, AfterValidator(_check_visible)]
+"""What Snakemake prints as it is: paths, batches."""
 
 
 def pixels(length, pixel_size=None):
@@ -58,7 +70,7 @@ def pixels(length, pixel_size=None):
 class Section(BaseModel):
     """Base of all sections: unknown keys are refused, values cannot be changed after loading."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
     version: ClassVar[int] = 1
     untracked: ClassVar[frozenset] = frozenset()
     """Settings of speed: rules pass them on where Snakemake does not look, so that an edit reruns nothing."""

@@ -8,11 +8,15 @@ import pandas as pd
 import pytest
 
 from profiling.cli import main
+from profiling.config import screen_config
 from profiling.errors import ProfilingError
 from profiling.plates.wells import chunk_wells
+from profiling.report.summary import screen_plates
 from profiling.results.layout import describe_screen, list_jobs
+from profiling.results.provenance import weights
 from profiling.results.snakemake_files import incomplete_outputs, read_run
 from profiling.results.status import read_status, status_json, status_lines
+from profiling.results.verify import verify
 
 pytestmark = pytest.mark.xdist_group("results")
 START = datetime(2026, 3, 2, 8, 0, 0)
@@ -169,6 +173,15 @@ def test_a_retry_that_succeeds_is_no_failure_and_shown_logs_of_cluster_jobs_coun
     assert states(read_status(tmp_path / "results"))["segment", "P1", 1] == "done"
 
 
+def test_a_log_that_makes_no_sense_is_read_as_far_as_it_does(tmp_path):
+    path = tmp_path / "a.snakemake.log"
+    text = f"[{START:%a %b %d %H:%M:%S %Y}]\n{'1' * 5000} of 3 steps\nJob stats:\nmap ²\nwells 2\n"
+    path.write_text(f"{text}\n  Date: yesterday\n")
+    assert (read_run(path).started, read_run(path).planned) == (START, {"wells": 2})
+    path.write_text(f"{text}\n  Date: {START}+02:00\n")
+    assert read_run(path).started == START
+
+
 def test_a_thousand_plates_fit_a_terminal(tmp_path):
     jobs = write_screen(tmp_path, plates=1000, chunks=8)
     make(tmp_path, [job for job in pick(jobs, "platemap") if job.plate in ("P7", "P1000")])
@@ -200,9 +213,27 @@ def test_figures_of_a_finished_screen_come_from_its_tables(small_screen):
 def test_a_folder_that_is_no_results_folder_is_named(tmp_path):
     with pytest.raises(ProfilingError, match="no config.json"):
         read_status(tmp_path)
-    (tmp_path / "config.json").write_text("[1]")
-    with pytest.raises(ProfilingError, match="is not the configuration"):
-        read_status(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("[1]", "Input should be a valid dictionary"),
+        ("[" * 100_000, "; remove it"),
+        ('{"plates": ["x"], "channels": []}', "plates.0: Input should be a valid dictionary"),
+        (json.dumps({"plates": [{"plate": "P", "layout": 3_000_000}]}), "plates.0.layout: Input should be 6, 12"),
+        (json.dumps({"plates": [{"plate": "../P", "layout": 96}]}), "plates.0.plate: String should match"),
+        (
+            json.dumps({"plates": [{"plate": "P", "layout": 96}], "channels": ["DNA"], "chunks_per_plate": 3_000_000}),
+            "chunks_per_plate: .*equal to 999",
+        ),
+    ],
+)
+def test_a_configuration_that_no_screen_can_have_is_refused_by_every_command(tmp_path, text, why):
+    (tmp_path / "config.json").write_text(text)
+    for command in (read_status, verify, weights, screen_config, screen_plates):
+        with pytest.raises(ProfilingError, match=rf"config\.json: is not the configuration of a screen.*{why}"):
+            command(tmp_path)
 
 
 def test_folders_are_listed_and_files_not_opened(small_screen, monkeypatch):

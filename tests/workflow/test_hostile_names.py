@@ -22,6 +22,8 @@ VALIDATED = {
 of these."""
 QUOTED = {"params.map", "params.compounds"}
 """Options that are quoted where they are made."""
+NO_DASH = {f"params.{name}" for name in ("settings", "tiles", "embedding", "normalisation", "folder", "results")}
+"""What never begins with a dash: JSON, and paths that are written so. Other words stand behind a `=`."""
 
 
 def write_plate(folder):
@@ -70,6 +72,7 @@ def test_what_stands_in_a_command_is_validated_or_quoted():
         for shell in re.findall(r"shell:\n((?:\s+\".*\"\n?)+)", path.read_text()):
             bare = set(re.findall(r"\{([\w.]+)\}", shell)) - VALIDATED - QUOTED
             assert all(name.split(".")[0] in ("input", "output") for name in bare), (path.name, bare)
+            assert set(re.findall(r"[^=]\{([\w.]+):q\}", shell)) <= NO_DASH, path.name
 
 
 def test_every_command_is_planned(screen):

@@ -3,11 +3,11 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from profiling.cells.learned.weights import SHIPPED
 from profiling.errors import ProfilingError
+from profiling.yaml_values import read_values
 
 Width = Annotated[int, Field(ge=8)]
 
@@ -28,7 +28,7 @@ class Source(BaseModel):
 class Training(BaseModel):
     """Settings of the training."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     sources: list[Source] = Field(min_length=1, description="Where the annotated fields lie.")
     validation_every: int = Field(
@@ -80,10 +80,7 @@ def read_training(path):
     """
     path = Path(path)
     try:
-        content = yaml.safe_load(path.read_text())
-        settings = Training.model_validate(content)
-    except (OSError, yaml.YAMLError) as error:
-        raise ProfilingError(f"{path} cannot be read: {error}") from None
+        settings = Training.model_validate(read_values(path))
     except ValidationError as error:
         problems = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
         raise ProfilingError(f"{path}: {problems}") from None

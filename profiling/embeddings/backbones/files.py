@@ -92,8 +92,10 @@ def read_header(path):
         )
     try:
         layers = json.loads(said.get("layers", "null"))
-    except json.JSONDecodeError:
+    except ValueError:
         layers = said["layers"].split(",")
+    except RecursionError:
+        layers = []
     named = isinstance(layers, list) and all(isinstance(layer, str) and layer for layer in layers)
     if layers is not None and not (named and layers and len(set(layers)) == len(layers)):
         raise BackboneError(

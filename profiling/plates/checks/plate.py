@@ -1,11 +1,13 @@
 """Check of one plate: its folder, what the reader makes of it, a few headers, and its plate map."""
 
+import os
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from profiling.errors import ProfilingError
+from profiling.files import why_absent
 from profiling.plates.checks import controls, headers, images
 from profiling.plates.checks.findings import Finding
 from profiling.plates.image_table import expected_fields, expected_planes, place, read_headers
@@ -84,8 +86,9 @@ def _nothing():
 
 
 def _check_images(plate, config, folder, read_header, deep, inner):
-    if not folder.is_dir():
-        raise ProfilingError(f"there is no image folder {str(folder)!r}; correct the plate table or `root`")
+    if not os.path.isdir(folder):
+        why = why_absent(folder)
+        raise ProfilingError(f"there is no image folder {str(folder)!r}{why}; correct the plate table or `root`")
     settings = config.images
     # Names are given here and not by the reader, which would list channels that are left out on purpose as problems.
     as_written = settings.model_copy(update={"channel_names": {}})
@@ -176,8 +179,9 @@ def _check_map(plate, config, root, imaged):
     if plate.platemap:
         path = root / plate.platemap
         try:
-            if not path.is_file():
-                raise ProfilingError(f"there is no plate map {str(path)!r}; correct the plate table or `root`")
+            if not os.path.isfile(path):
+                why = why_absent(path)
+                raise ProfilingError(f"there is no plate map {str(path)!r}{why}; correct the plate table or `root`")
             compounds = root / config.platemap.compounds if config.platemap.compounds else None
             platemap, notes = describe_platemap(path, plate.plate, plate.layout, config.platemap, compounds)
             said += [("warning", note, "", "") for note in notes]
