@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import timm
 import torch
-from onnx_files import write_onnx
+from onnx_files import field, write_onnx
 from safetensors.torch import save_file
 
 from profiling.embeddings.backbones import BackboneError, backbone_of, load_backbone
@@ -285,6 +285,38 @@ def test_the_hash_of_an_onnx_file_is_that_of_the_file(tmp_path):
     assert hashed == hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+@pytest.mark.parametrize(
+    "entries",
+    [
+        [field(1, "location") + field(2, "w.bin")],
+        [field(2, "w.bin") + field(1, "location")],
+        [b"\x0a\x88\x00location" + field(2, "w.bin")],
+        [field(1, "location") + field(5, 0) + field(2, "w.bin")],
+        [field(1, "location") + field(2, "a/../../w.bin")],
+        [field(1, "location") + field(2, "*/_ORT_MEM_ADDR_/*"), field(1, "offset") + field(2, "4096")],
+    ],
+)
+def test_an_onnx_file_whose_weights_are_elsewhere_is_refused_however_it_says_so(tmp_path, entries):
+    (tmp_path / "net").mkdir()
+    weights = onnx(tmp_path / "net" / "net.onnx", external=entries)
+    for folder in (tmp_path, tmp_path / "net"):
+        weights.tofile(folder / "w.bin")
+    with pytest.raises(BackboneError, match="weights are in another file"):
+        load_backbone(f"file:{tmp_path}/net/net.onnx", size=32, channels=2, scaling="crop")
+
+
+@pytest.mark.parametrize("before", [b"", b"\xef\xbb\xbf\n "])
+def test_a_graph_of_openvino_in_two_files_is_no_onnx_file(tmp_path, before):
+    import openvino as ov
+
+    path = tmp_path / "net.onnx"
+    onnx(path)
+    ov.save_model(ov.Core().read_model(path), tmp_path / "net.xml")
+    path.write_bytes(before + (tmp_path / "net.xml").read_bytes())
+    with pytest.raises(BackboneError, match="no ONNX file but XML"):
+        load_backbone(f"file:{path}", size=32, channels=2, scaling="crop")
+
+
 def test_onnx_files_that_cannot_be_used(tmp_path):
     path = tmp_path / "net.onnx"
     onnx(path)
@@ -299,9 +331,6 @@ def test_onnx_files_that_cannot_be_used(tmp_path):
     onnx(path, batch=1, flat=True)
     with pytest.raises(BackboneError, match="does not take|depends on the others of the batch"):
         load_backbone(f"file:{path}", size=32, channels=2, scaling="crop")
-    path.write_bytes(b"\x0a\x08location\x12\x05w.bin")
-    with pytest.raises(BackboneError, match="weights are in another file"):
-        load_backbone(f"file:{path}", size=32)
     path.write_bytes(b"nothing")
     with pytest.raises(BackboneError, match="no ONNX file that OpenVINO can read"):
         load_backbone(f"file:{path}", size=32)
