@@ -139,6 +139,16 @@ def test_weights_of_another_shape_are_refused(tmp_path):
         load_backbone(weights=str(tmp_path / "weights.pt"))
 
 
+def test_a_network_of_very_many_channels_is_refused_before_it_is_made(tmp_path, monkeypatch):
+    monkeypatch.setattr("timm.create_model", None)
+    save_file({"conv1.weight": torch.zeros(64, 300_000, 0, 0)}, tmp_path / "a.safetensors")
+    with pytest.raises(BackboneError, match="a.safetensors: its first layer has 300000 input channels"):
+        load_backbone("timm:resnet18", str(tmp_path / "a.safetensors"))
+    onnx(tmp_path / "a.onnx", 65)
+    with pytest.raises(BackboneError, match="a.onnx: its input has 65 channels"):
+        load_backbone(f"file:{tmp_path}/a.onnx", size=32)
+
+
 def test_a_safetensors_file_that_says_what_it_is_loads_by_itself(tmp_path):
     source = load_backbone(weights="untrained", seed=5)
     path = tmp_path / "adapted.safetensors"

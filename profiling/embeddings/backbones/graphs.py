@@ -8,7 +8,7 @@ import numpy as np
 import openvino as ov
 
 from profiling.embeddings.backbones.layouts import layout_of
-from profiling.embeddings.backbones.names import BackboneError
+from profiling.embeddings.backbones.names import MOST_CHANNELS, BackboneError
 
 MEMORY = b"_ORT_MEM_ADDR_"
 """Place of weights by which OpenVINO takes a number in the file for an address in memory."""
@@ -84,6 +84,8 @@ def read_graph(path, layers, size, channels):
         raise BackboneError(f"{path}: needs one input of the shape (N, C, height, width)")
     axis = graph.input().partial_shape[1]
     taken = (channels or 3) if axis.is_dynamic else axis.get_length()
+    if not 1 <= taken <= MOST_CHANNELS:
+        raise BackboneError(f"{path}: its input has {taken} channels; give it images (N, C, height, width)")
     tensors = _tensors(graph)
     if unknown := [layer for layer in layers if layer not in tensors]:
         shown = ", ".join(list(tensors)[:30])
