@@ -108,6 +108,18 @@ def test_types_in_a_parquet_file_are_not_unpickled(tmp_path):
     assert not (tmp_path / "ran").exists()
 
 
+@pytest.mark.parametrize(("rows", "length"), [(5_000_001, 1), (3000, 200_000)])
+def test_a_small_list_of_very_much_is_refused_in_little_memory(tmp_path, rows, length):
+    path = tmp_path / "list.parquet"
+    texts = pa.DictionaryArray.from_arrays(np.zeros(rows, np.int32), ["a" * length])
+    pq.write_table(pa.table({"path": texts}), path)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(ProfilingError, match="list.parquet: too large for a list of images"):
+        read_list(path, lambda name: True)
+    assert path.stat().st_size < 100_000
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000
+
+
 ENTITIES = "".join(f"<!ENTITY a{n} '{f'&a{n - 1};' * 10}'>" for n in range(1, 12))
 BOMB = f"<!DOCTYPE b [<!ENTITY a0 'aaaaaaaaaa'>{ENTITIES}]>"
 OME = BOMB + '<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06"><Image ID="&a11;">&a11;</Image></OME>'

@@ -64,7 +64,8 @@ def svg_uri(figure, dpi=160):
         metadata = {"Date": None, "Creator": None, "Format": None, "Type": None}
         figure.savefig(buffer, format="svg", dpi=dpi, metadata=metadata, facecolor="none")
     # Laid out in the wide DejaVu Sans, written in the reader's own font: texts can shrink but not collide.
-    text = re.sub(r"'DejaVu Sans'[^;\"]*", "Helvetica, Arial, 'DejaVu Sans', sans-serif", buffer.getvalue())
+    fonts = r"\1Helvetica, Arial, 'DejaVu Sans', sans-serif"
+    text = re.sub(r"(<[^<>]*)'DejaVu Sans'[^;\"]*", fonts, buffer.getvalue())
     return data_uri(text.encode(), "image/svg+xml")
 
 

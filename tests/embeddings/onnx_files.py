@@ -17,11 +17,12 @@ def varint(value):
     return bytes([*parts, value])
 
 
-def tensor(name, values):
+def tensor(name, values, external=()):
     kind = 1 if values.dtype == "float32" else 7
-    return (
-        b"".join(field(1, side) for side in values.shape) + field(2, kind) + field(8, name) + field(9, values.tobytes())
+    content = (
+        b"".join(field(13, entry) for entry in external) + field(14, 1) if external else field(9, values.tobytes())
     )
+    return b"".join(field(1, side) for side in values.shape) + field(2, kind) + field(8, name) + content
 
 
 def value_info(name, shape):
@@ -33,10 +34,11 @@ def node(kind, inputs, output):
     return b"".join(field(1, name) for name in inputs) + field(2, output) + field(4, kind)
 
 
-def write_onnx(path, weights, batch="n", flat=False):
+def write_onnx(path, weights, batch="n", flat=False, external=()):
     """Write the network: images (n, C, h, w) → ``map`` (n, D, h - 2, w - 2) and ``vector`` (n, D).
 
-    With `flat` the vector is made by a reshape to one row, as exports without a dynamic axis have it.
+    With `flat` the vector is made by a reshape to one row, as exports without a dynamic axis have it. With `external`,
+    entries that say where, the weights are elsewhere.
     """
     import numpy as np
 
@@ -50,7 +52,7 @@ def write_onnx(path, weights, batch="n", flat=False):
             node("Reshape", ["average", "target"], "vector"),
         )
     )
-    graph += field(2, "graph") + field(5, tensor("weights", weights)) + field(5, tensor("target", target))
+    graph += field(2, "graph") + field(5, tensor("weights", weights, external)) + field(5, tensor("target", target))
     graph += field(11, value_info("images", [batch, weights.shape[1], "h", "w"]))
     graph += field(12, value_info("vector", [batch, weights.shape[0]]))
     path.write_bytes(field(1, 8) + field(7, graph) + field(8, field(2, 13)))

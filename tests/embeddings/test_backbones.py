@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import timm
 import torch
-from onnx_files import write_onnx
+from onnx_files import field, write_onnx
 from safetensors.torch import save_file
 
 from profiling.embeddings.backbones import BackboneError, backbone_of, load_backbone
@@ -137,6 +137,16 @@ def test_weights_of_another_shape_are_refused(tmp_path):
     torch.save(values, tmp_path / "weights.pt")
     with pytest.raises(BackboneError, match=r"conv_stem.weight has another shape \(\(2, 3, 3, 3\) in the file"):
         load_backbone(weights=str(tmp_path / "weights.pt"))
+
+
+def test_a_network_of_very_many_channels_is_refused_before_it_is_made(tmp_path, monkeypatch):
+    monkeypatch.setattr("timm.create_model", None)
+    save_file({"conv1.weight": torch.zeros(64, 300_000, 0, 0)}, tmp_path / "a.safetensors")
+    with pytest.raises(BackboneError, match="a.safetensors: its first layer has 300000 input channels"):
+        load_backbone("timm:resnet18", str(tmp_path / "a.safetensors"))
+    onnx(tmp_path / "a.onnx", 65)
+    with pytest.raises(BackboneError, match="a.onnx: its input has 65 channels"):
+        load_backbone(f"file:{tmp_path}/a.onnx", size=32)
 
 
 def test_a_safetensors_file_that_says_what_it_is_loads_by_itself(tmp_path):
@@ -285,6 +295,38 @@ def test_the_hash_of_an_onnx_file_is_that_of_the_file(tmp_path):
     assert hashed == hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+@pytest.mark.parametrize(
+    "entries",
+    [
+        [field(1, "location") + field(2, "w.bin")],
+        [field(2, "w.bin") + field(1, "location")],
+        [b"\x0a\x88\x00location" + field(2, "w.bin")],
+        [field(1, "location") + field(5, 0) + field(2, "w.bin")],
+        [field(1, "location") + field(2, "a/../../w.bin")],
+        [field(1, "location") + field(2, "*/_ORT_MEM_ADDR_/*"), field(1, "offset") + field(2, "4096")],
+    ],
+)
+def test_an_onnx_file_whose_weights_are_elsewhere_is_refused_however_it_says_so(tmp_path, entries):
+    (tmp_path / "net").mkdir()
+    weights = onnx(tmp_path / "net" / "net.onnx", external=entries)
+    for folder in (tmp_path, tmp_path / "net"):
+        weights.tofile(folder / "w.bin")
+    with pytest.raises(BackboneError, match="weights are in another file"):
+        load_backbone(f"file:{tmp_path}/net/net.onnx", size=32, channels=2, scaling="crop")
+
+
+@pytest.mark.parametrize("before", [b"", b"\xef\xbb\xbf\n "])
+def test_a_graph_of_openvino_in_two_files_is_no_onnx_file(tmp_path, before):
+    import openvino as ov
+
+    path = tmp_path / "net.onnx"
+    onnx(path)
+    ov.save_model(ov.Core().read_model(path), tmp_path / "net.xml")
+    path.write_bytes(before + (tmp_path / "net.xml").read_bytes())
+    with pytest.raises(BackboneError, match="no ONNX file but XML"):
+        load_backbone(f"file:{path}", size=32, channels=2, scaling="crop")
+
+
 def test_onnx_files_that_cannot_be_used(tmp_path):
     path = tmp_path / "net.onnx"
     onnx(path)
@@ -299,9 +341,6 @@ def test_onnx_files_that_cannot_be_used(tmp_path):
     onnx(path, batch=1, flat=True)
     with pytest.raises(BackboneError, match="does not take|depends on the others of the batch"):
         load_backbone(f"file:{path}", size=32, channels=2, scaling="crop")
-    path.write_bytes(b"\x0a\x08location\x12\x05w.bin")
-    with pytest.raises(BackboneError, match="weights are in another file"):
-        load_backbone(f"file:{path}", size=32)
     path.write_bytes(b"nothing")
     with pytest.raises(BackboneError, match="no ONNX file that OpenVINO can read"):
         load_backbone(f"file:{path}", size=32)

@@ -2,6 +2,7 @@
 
 import datetime
 import io
+import re
 import zipfile
 
 import openpyxl
@@ -127,13 +128,32 @@ BOMB = b'<!DOCTYPE x [<!ENTITY a "0123456789">' + b"".join(
         lambda data: BOMB + b"]>" + data.replace(b"<sheetData>", b"<sheetData><row><c><v>&j;</v></c></row>"),
         lambda data: b'<!DOCTYPE x [<!ENTITY e SYSTEM "file:///etc/passwd">]>' + data.replace(b"taxol", b"&e;"),
         lambda data: data + b" " * 130_000_000,
+        lambda data: data.replace(b"<sheetData>", b"<!--" + b"x" * 50_000_000 + b"--><sheetData>"),
+        lambda data: data.replace(b"<sheetData>", b"<sheetData " + b" " * 50_000_000),
     ],
-    ids=["cut", "numbers", "entities", "external", "zip bomb"],
+    ids=["cut", "numbers", "entities", "external", "zip bomb", "comment", "tag"],
 )
 def test_a_damaged_or_hostile_workbook_is_refused(tmp_path, change):
     path = workbook(tmp_path / "map.xlsx", Map=[["Well", "Drug", "Dose"], ["A1", "taxol", 1.5]])
     with pytest.raises(ProfilingError, match=r"map\.xlsx: .*(not a sound|too large|document type)"):
         read(rewritten(path, SHEET, change))
+
+
+@pytest.mark.parametrize(("sheets", "blanks"), [(201, 0), (30, 20_000_000)])
+def test_a_workbook_that_names_a_sheet_again_and_again_is_refused(tmp_path, sheets, blanks):
+    path = workbook(tmp_path / "map.xlsx", Map=[["Well", "Drug"], ["A1", "taxol"]])
+    rewritten(path, "xl/workbook.xml", lambda data: re.sub(rb"<sheet [^>]*>", lambda tag: tag[0] * sheets, data))
+    rewritten(path, SHEET, lambda data: data + b" " * blanks)
+    with pytest.raises(ProfilingError, match=r"map\.xlsx: the workbook is too large"):
+        read(path)
+
+
+def test_a_workbook_with_a_part_twice_is_refused(tmp_path):
+    path = workbook(tmp_path / "map.xlsx", Map=[["Well", "Drug"], ["A1", "taxol"]])
+    with zipfile.ZipFile(path, "a") as archive, pytest.warns(UserWarning, match="Duplicate name"):
+        archive.writestr(SHEET, archive.read(SHEET))
+    with pytest.raises(ProfilingError, match=r"map\.xlsx: it has a part twice"):
+        read(path)
 
 
 def test_a_workbook_made_to_be_searched_for_hours_is_read_at_once(tmp_path):

@@ -76,6 +76,7 @@ def test_whatever_a_compound_is_called_it_is_text(tmp_path, monkeypatch):
         r"$\frac{",
         r"a\$b$ {braces} {{ 7 * 191 }} {% if %}",
         '" onload="x',
+        "'DejaVu Sans'",
         "\x1b[31mred\nnext\ufffe",
     ]
     monkeypatch.setattr(synthetic_screen, "COMPOUNDS", ["DMSO", *names])

@@ -1,15 +1,19 @@
 """ONNX files as backbones: a graph that is computed, not a program that is run."""
 
+import codecs
+import tempfile
 from pathlib import Path
 
 import numpy as np
 import openvino as ov
 
 from profiling.embeddings.backbones.layouts import layout_of
-from profiling.embeddings.backbones.names import BackboneError
+from profiling.embeddings.backbones.names import MOST_CHANNELS, BackboneError
 
-EXTERNAL = b"\x0a\x08location\x12"
-"""How the name of a file with weights stands in an ONNX file (a map entry of Protocol Buffers with this key)."""
+MEMORY = b"_ORT_MEM_ADDR_"
+"""Place of weights by which OpenVINO takes a number in the file for an address in memory."""
+EXTERNAL = ("external data", "externally stored data", "outside the base directory")
+"""What OpenVINO says of a file whose weights are not where it names them."""
 
 
 def open_graph(path, layers, size, channels):
@@ -75,21 +79,13 @@ def read_graph(path, layers, size, channels):
     BackboneError
         If the file is absent, not ONNX, in several files, or not from one image to the tensors.
     """
-    if not Path(path).is_file():
-        raise BackboneError(f"backbone: there is no file {str(path)!r}")
-    if EXTERNAL in Path(path).read_bytes():
-        raise BackboneError(
-            f"{path}: its weights are in another file; export it as one, in torch with "
-            "torch.onnx.export(..., external_data=False)"
-        )
-    try:
-        graph = ov.Core().read_model(path)
-    except RuntimeError as error:
-        raise BackboneError(f"{path}: is no ONNX file that OpenVINO can read ({_reason(error)})") from None
+    graph = _read_alone(Path(path))
     if len(graph.inputs) != 1 or graph.input().partial_shape.rank != ov.Dimension(4):
         raise BackboneError(f"{path}: needs one input of the shape (N, C, height, width)")
     axis = graph.input().partial_shape[1]
     taken = (channels or 3) if axis.is_dynamic else axis.get_length()
+    if not 1 <= taken <= MOST_CHANNELS:
+        raise BackboneError(f"{path}: its input has {taken} channels; give it images (N, C, height, width)")
     tensors = _tensors(graph)
     if unknown := [layer for layer in layers if layer not in tensors]:
         shown = ", ".join(list(tensors)[:30])
@@ -103,6 +99,33 @@ def read_graph(path, layers, size, channels):
             "another embedding.input_size, or export it with dynamic axes"
         ) from None
     return part, taken
+
+
+def _read_alone(path):
+    """The graph of a file that is read where no other file is, so that its hash is that of all its weights."""
+    if not path.is_file():
+        raise BackboneError(f"backbone: there is no file {str(path)!r}")
+    data = path.read_bytes()
+    if data.removeprefix(codecs.BOM_UTF8).lstrip().startswith(b"<"):
+        raise BackboneError(f"{path}: is no ONNX file but XML; export the network to ONNX")
+    if MEMORY in data:
+        raise _in_another_file(path)
+    with tempfile.TemporaryDirectory(prefix="onnx-") as folder:
+        copy = Path(folder) / "network.onnx"
+        copy.write_bytes(data)
+        try:
+            return ov.Core().read_model(copy)
+        except RuntimeError as error:
+            if any(words in str(error) for words in EXTERNAL):
+                raise _in_another_file(path) from None
+            raise BackboneError(f"{path}: is no ONNX file that OpenVINO can read ({_reason(error)})") from None
+
+
+def _in_another_file(path):
+    return BackboneError(
+        f"{path}: its weights are in another file; export it as one, in torch with "
+        "torch.onnx.export(..., external_data=False)"
+    )
 
 
 def _reason(error):

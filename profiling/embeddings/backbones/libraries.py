@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from profiling.embeddings.backbones.files import fit_weights, read_weights, without_prefix
-from profiling.embeddings.backbones.names import BackboneError
+from profiling.embeddings.backbones.names import MOST_CHANNELS, BackboneError
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 INCEPTIONS = ("inception_v3", "googlenet")
@@ -137,6 +137,8 @@ def timm_network(model, size, weights, channels):
         if weights not in (None, "untrained"):
             values = read_weights(weights)
             taken = _input_channels(values, first if isinstance(first, str) else first[0])
+            if not 1 <= taken <= MOST_CHANNELS:
+                raise BackboneError(f"{weights}: its first layer has {taken} input channels; is it another model?")
         options = {"img_size": size} if config.get("fixed_input_size") else {}
         with tensors_only():
             network = timm.create_model(model, pretrained=weights is None, num_classes=0, in_chans=taken, **options)

@@ -8,6 +8,8 @@ from profiling.errors import ProfilingError
 
 LITE0 = "efficientnet_lite0"
 POOLING_PARTS = ("mean", "gem", "std", "max", "centre")
+MOST_CHANNELS = 64
+"""That a network takes together; a file that says more would have memory filled before it is refused."""
 GRAPHS, WEIGHTS = (".onnx",), (".safetensors",)
 PROGRAMS = (".pt", ".pth", ".pt2", ".ts", ".torchscript", ".pkl", ".ckpt", ".bin")
 _LITE0_LAYER = re.compile(r"last|conv_stem|bn1|blocks(\.[0-6](\..+)?)?|conv_head|bn2|global_pool(\..+)?")

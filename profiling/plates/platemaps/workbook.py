@@ -11,7 +11,9 @@ from profiling.errors import ProfilingError
 
 LARGEST_CONTENT = 128_000_000
 """Bytes that a workbook may unpack to."""
-MOST_CELLS = 2_000_000
+LONGEST_TAG = 2_000_000
+"""Bytes of a tag, comment or text; parsers read a long one from its beginning again for every few kilobytes."""
+MOST_SHEETS, MOST_CELLS = 200, 2_000_000
 MOST_EMPTY_ROWS = 10_000
 """A stray cell further below does not belong to the table above."""
 
@@ -53,14 +55,16 @@ def read_workbook(data, path):
     sheets, cells = [], 0
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            unpacked = sum(member.file_size for member in archive.infolist())
-            if unpacked > LARGEST_CONTENT:
+            names = archive.namelist()
+            if len(set(names)) < len(names):
+                raise ProfilingError(f"{path}: it has a part twice; save it again as .xlsx or CSV")
+            if sum(member.file_size for member in archive.infolist()) > LARGEST_CONTENT:
                 raise _too_large(path)
-            if any(_declares_type(archive, name) for name in archive.namelist()):
-                raise ProfilingError(
-                    f"{path}: it declares a document type, which no spreadsheet program writes; save it as .xlsx or CSV"
-                )
-            sheets_of_cells = [name for name in archive.namelist() if name.startswith("xl/worksheets/")]
+            counts, lengths = zip(*(_examine(archive, name, path) for name in names))
+            # Several sheets can be the same part.
+            if sum(counts) > MOST_SHEETS or sum(counts) * max(lengths) > 4 * LARGEST_CONTENT:
+                raise _too_large(path)
+            sheets_of_cells = [name for name in names if name.startswith("xl/worksheets/")]
             if any(_NO_VALUE.search(archive.read(name)) for name in sheets_of_cells):
                 raise ProfilingError(
                     f"{path}: it has formulas without values; open it in a spreadsheet program and save it again"
@@ -92,19 +96,45 @@ def read_workbook(data, path):
     return sheets
 
 
-def _declares_type(archive, name):
-    """Whether a part of a workbook has a document type, whose entities can be a few bytes that unpack to gigabytes."""
-    found = []
+def _examine(archive, name, path):
+    """Number of sheets that a part of a workbook names, and the bytes of it that are XML.
+
+    Refused are a long tag and a document type, whose entities can be a few bytes that unpack to gigabytes.
+    """
     parser = expat.ParserCreate()
-    parser.StartDoctypeDeclHandler = lambda *_: found.append(True)
-    parser.StartElementHandler = lambda *_: found.append(False)
+    count, last, size = 0, 0, 2**16
+
+    def token(*_):
+        nonlocal last
+        if parser.CurrentByteIndex - last > LONGEST_TAG:
+            raise _too_large(path)
+        last = parser.CurrentByteIndex
+
+    def element(tag, _):
+        nonlocal count
+        count += tag.rpartition(":")[2] == "sheet"
+        token()
+
+    def document_type(*_):
+        raise ProfilingError(
+            f"{path}: it declares a document type, which no spreadsheet program writes; save it as .xlsx or CSV"
+        )
+
+    parser.StartDoctypeDeclHandler, parser.StartElementHandler = document_type, element
+    parser.EndElementHandler = parser.CharacterDataHandler = token
+    parser.CommentHandler = parser.ProcessingInstructionHandler = token
     with archive.open(name) as part:
         try:
-            while not found and (block := part.read(4096)):
+            while block := part.read(size):
                 parser.Parse(block, False)
+                size *= 2
+        except ProfilingError:
+            raise
         except (expat.ExpatError, ValueError, LookupError):  # a picture, or damage that is reported when it is read
             pass
-    return found[:1] == [True]
+        if part.tell() - last > LONGEST_TAG:
+            raise _too_large(path)
+        return count, part.tell()
 
 
 def _too_large(path):

@@ -5,6 +5,7 @@ import io
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from profiling.errors import ProfilingError
@@ -14,6 +15,8 @@ TEXT = (".csv", ".tsv")
 PARQUET = (".parquet", ".pq")
 OPENED = 20  # files whose header is looked at
 HEAD = 2**16  # bytes that hold a header
+MOST_ROWS, BATCH = 5_000_000, 100_000  # of a Parquet file; rows read at once
+LARGEST_CONTENT, ROW = 500_000_000, 16  # bytes of its texts, and of an empty one
 
 
 def find_lists(folder, files, is_list):
@@ -158,13 +161,47 @@ def read_numbers(texts, source, default, dtype="int32"):
 
 
 def _read_parquet(path, is_wanted):
+    """Columns of a Parquet file, whose texts are counted before they are written out: a few bytes can say gigabytes."""
     with pq.ParquetFile(path) as file:
-        names = dict.fromkeys(name for name in file.schema_arrow.names if is_wanted(name))
-        table = file.read(list(names)).to_pandas(ignore_metadata=True)
+        fields = [field for field in file.schema_arrow if is_wanted(field.name)]
+        rows = file.metadata.num_rows
+    names = [field.name for field in fields]
+    for field in fields:
+        if pa.types.is_nested(field.type) or pa.types.is_fixed_size_binary(field.type):
+            raise ProfilingError(f"{path}: {field.name} holds {field.type}; write it as text or numbers")
+        if names.count(field.name) > 1:
+            raise ProfilingError(f"{path}: has more than one column {field.name}; leave one")
+    if rows > MOST_ROWS:
+        raise _too_large(path)
+    chunks, size = {name: [] for name in names}, 0
+    with pq.ParquetFile(path, read_dictionary=names) as file:
+        for batch in file.iter_batches(BATCH, columns=names):
+            size += sum(map(_size, batch.columns))
+            if size > LARGEST_CONTENT:
+                raise _too_large(path)
+            for name in names:
+                chunks[name].append(_as_text(batch[name]))
+    table = pa.table({name: pa.chunked_array(parts, None if parts else pa.string()) for name, parts in chunks.items()})
     # A column of whole numbers that lacks one has become floats, whose texts end in ".0".
-    table = table.loc[:, ~table.columns.duplicated()].convert_dtypes()
+    table = table.to_pandas().convert_dtypes()
     table.index = range(1, len(table) + 1)
     return table
+
+
+def _size(column):
+    """Bytes of a column as text, about."""
+    size = ROW * len(column)
+    if pa.types.is_dictionary(column.type):
+        return size + (pc.sum(pc.binary_length(column.dictionary).take(column.indices)).as_py() or 0)
+    return size
+
+
+def _as_text(column):
+    return column.dictionary_decode().cast(pa.string()) if pa.types.is_dictionary(column.type) else column
+
+
+def _too_large(path):
+    return ProfilingError(f"{path}: too large for a list of images; write its rows of this plate alone, or as CSV")
 
 
 def _columns(path):
