@@ -7,6 +7,7 @@ from profiling.files import whole_file
 from profiling.report.page import render
 from profiling.report.screen import read_or_empty, read_screen
 from profiling.results.layout import PLATE_STAGES, describe_screen, read_config
+from profiling.results.outdated import name_plates, outdated_lines
 from profiling.results.snakemake_files import incomplete_outputs, is_locked, last_run
 from profiling.results.states import job_states, list_outputs
 from profiling.tables import read_table
@@ -36,20 +37,6 @@ RULE_WORDS = {
     "failures": "the list of losses",
 }
 """Rules of the whole screen whose absence shows in the report."""
-
-MADE_OF = {
-    "features/{plate}.parquet": (
-        "models/reduction.npz", "models/scalers/{plate}.npz", "flags/{plate}.parquet", "cell_flags/{plate}.parquet",
-        "platemaps/{plate}.parquet",
-    ),
-    "phenotypes/{plate}.parquet": ("features/{plate}.parquet", "models/clusters.npz", "models/map.npz"),
-    "chunks/{plate}/wells.parquet": ("phenotypes/{plate}.parquet", "fields/{plate}.parquet"),
-    "wells.parquet": ("chunks/{plate}/wells.parquet",),
-    "treatments.parquet": ("wells.parquet",),
-    "enrichment.parquet": ("wells.parquet",),
-    "activity.parquet": ("wells.parquet",),
-}  # fmt: skip
-"""Table of the report → what it is made of; a fit over more plates makes all of them anew."""
 
 
 def partial_report(results, out=None):
@@ -112,8 +99,8 @@ def absent_lines(results, screen):
     lines = [*_lacking_plates(jobs), *_lacking_of_screen(jobs)]
     held = set(read_or_empty(results, "wells", columns=["Metadata_Plate"])["Metadata_Plate"])
     if held and (without := [plate for plate in screen.chunks if plate not in held]):
-        lines.append(f"The tables of wells and treatments, and the tests, are without {_plates(without)}.")
-    return [*lines, *_outdated(results, screen)]
+        lines.append(f"The tables of wells and treatments, and the tests, are without {name_plates(without)}.")
+    return [*lines, *outdated_lines(results, screen)]
 
 
 def _lacking_plates(jobs):
@@ -125,7 +112,7 @@ def _lacking_plates(jobs):
             text = "everything" if rows["State"].ne("done").all() else ", ".join(lacks)
             groups.setdefault(text, []).append(plate)
     for text, plates in groups.items():
-        yield f"P{_plates(plates)[1:]} {'lacks' if len(plates) == 1 else 'lack'} {text}."
+        yield f"P{name_plates(plates)[1:]} {'lacks' if len(plates) == 1 else 'lack'} {text}."
 
 
 def _stage(stage, jobs):
@@ -143,26 +130,3 @@ def _lacking_of_screen(jobs):
     left = jobs[jobs["Plate"].isna() & jobs["State"].ne("done") & jobs["Rule"].isin(RULE_WORDS)]
     if len(left):
         yield f"The screen as a whole lacks {', '.join(map(RULE_WORDS.get, left['Rule']))}."
-
-
-def _outdated(results, screen):
-    """Sentences on tables that are older than what they are made of."""
-    for table, sources in MADE_OF.items():
-        plates = [
-            plate
-            for plate in (screen.chunks if "{plate}" in table else [None])
-            if _is_older(results, table, sources, [plate] if plate else screen.chunks)
-        ]
-        if plates:
-            of = "" if plates == [None] else f" of {_plates(plates)}"
-            yield f"{table.format(plate='PLATE')}{of}: older than what it is made of; the next start makes it anew."
-
-
-def _is_older(results, table, sources, plates):
-    made = results / table.format(plate=next(iter(plates)))
-    paths = [results / source.format(plate=plate) for source in sources for plate in plates]
-    return made.is_file() and any(path.is_file() and path.stat().st_mtime > made.stat().st_mtime for path in paths)
-
-
-def _plates(names):
-    return f"plate{'s' if len(names) > 1 else ''} {', '.join(names)}"

@@ -12,6 +12,7 @@ from profiling.plates.wells import chunk_wells
 from profiling.progress import track
 from profiling.results.count_checks import (
     MERGED,
+    check_bases,
     check_failures,
     check_illumination,
     check_labels,
@@ -75,6 +76,8 @@ def verify(results, quick=False):
         findings += found
     config, wrong = current_config(values)
     findings += [wrong] if wrong else check_settings(facts, config)
+    if config:
+        findings += _guarded("models", check_bases(results, screen.chunks, config.normalisation))
     findings += check_versions(facts, screen.frozen)
     backbone, wrong = _backbone(results, present)
     findings += [*wrong, *check_weights(facts, backbone)]

@@ -197,6 +197,16 @@ def test_figures_of_a_finished_screen_come_from_its_tables(small_screen):
     assert counts["fields_lost"] == (~tables["fields"]["Segmented"]).sum() > 0
 
 
+def test_a_screen_whose_features_are_older_than_its_embeddings_is_not_called_complete(small_screen, tmp_path):
+    results = shutil.copytree(small_screen / "results", tmp_path / "results")
+    newest = max(path.stat().st_mtime for path in results.rglob("*"))
+    os.utime(results / "embeddings" / "P-1.parquet", (newest + 9, newest + 9))
+    status = read_status(results)
+    told = "\n".join(status_lines(status))
+    assert status["state"] == json.loads(status_json(status))["state"] == "outdated"
+    assert "features/PLATE.parquet of plate P-1: older than" in told and "complete" not in told
+
+
 def test_a_folder_that_is_no_results_folder_is_named(tmp_path):
     with pytest.raises(ProfilingError, match="no config.json"):
         read_status(tmp_path)
