@@ -8,7 +8,7 @@ from profiling.report.page import render
 from profiling.report.screen import read_or_empty, read_screen
 from profiling.results.layout import PLATE_STAGES, describe_screen, read_config
 from profiling.results.outdated import name_plates, outdated_lines
-from profiling.results.snakemake_files import incomplete_outputs, is_locked, last_run
+from profiling.results.snakemake_files import incomplete_outputs, last_run, running, working_directory
 from profiling.results.states import job_states, list_outputs
 from profiling.tables import read_table
 
@@ -60,7 +60,7 @@ def partial_report(results, out=None):
         If the folder has no configuration, or a table cannot be read.
     """
     results = Path(results)
-    folder = results.resolve().parent
+    folder = working_directory(results)
     config = screen_config(results)
     screen = describe_screen(read_config(results))
     out = Path(out) if out else folder / "partial-report.html"
@@ -91,9 +91,9 @@ def absent_lines(results, screen):
         Empty where every output is there and none is older than what it is made of.
     """
     results = Path(results)
-    folder = results.resolve().parent
+    folder = working_directory(results)
     run = last_run(folder)
-    alive = is_locked(folder) and run is not None and not run.ended
+    alive = running(folder, run)
     present = list_outputs(results)
     jobs = job_states(screen, present, incomplete_outputs(folder), run, alive, folder)
     lines = [*_lacking_plates(jobs), *_lacking_of_screen(jobs)]

@@ -156,6 +156,11 @@ def _time(text):
         return None
 
 
+def working_directory(results):
+    """Where a screen was started: the folder that its results, or a link to them, lie in."""
+    return Path(os.path.abspath(results)).parent
+
+
 def run_logs(folder):
     """Logs of all starts in a working directory, the oldest first; dry runs leave none."""
     return sorted((Path(folder) / ".snakemake" / "log").glob("*.snakemake.log"))
@@ -176,6 +181,11 @@ def is_locked(folder):
     """Whether a Snakemake works in a folder, or was killed there."""
     locks = Path(folder) / ".snakemake" / "locks"
     return locks.is_dir() and any(path.suffix == ".lock" for path in locks.iterdir())
+
+
+def running(folder, run):
+    """Whether a start, the last one of a working directory or None, is still going."""
+    return run is not None and not run.ended and is_locked(folder)
 
 
 def incomplete_outputs(folder):

@@ -1,6 +1,7 @@
 """How far a screen is: stages, plates, throughput and the time left, from files alone."""
 
 import json
+import os
 import textwrap
 from datetime import datetime
 from pathlib import Path
@@ -12,7 +13,7 @@ from profiling.results.counts import count_so_far
 from profiling.results.exclusion import exclusions
 from profiling.results.layout import PLATE_STAGES, STAGES, describe_screen, read_config
 from profiling.results.outdated import outdated_lines
-from profiling.results.snakemake_files import incomplete_outputs, is_locked, last_run
+from profiling.results.snakemake_files import incomplete_outputs, last_run, running, working_directory
 from profiling.results.states import STATES, job_states, list_outputs
 
 SILENT = 3600
@@ -46,12 +47,12 @@ def read_status(results):
     ProfilingError
         If the folder has no configuration.
     """
-    folder = Path(results).resolve().parent
+    folder = working_directory(results)
     config = read_config(results)
     screen = describe_screen(config)
     # The log before the files: a job that ends in between is done twice rather than lost.
     run = last_run(folder)
-    alive = is_locked(folder) and run is not None and not run.ended
+    alive = running(folder, run)
     incomplete = incomplete_outputs(folder)
     present = list_outputs(results)
     jobs = job_states(screen, present, incomplete, run, alive, folder)
@@ -61,7 +62,7 @@ def read_status(results):
     outdated = outdated_lines(results, screen) if complete else []
     at_rest = "outdated" if outdated else "complete" if complete else "stopped" if run else "not started"
     return {
-        "results": str(Path(results).resolve()),
+        "results": os.path.abspath(results),
         "state": "running" if alive else at_rest,
         "outdated": outdated,
         "started": run.started if run else None,

@@ -24,7 +24,7 @@ from profiling.results.findings import Finding, again, start
 from profiling.results.layout import describe_screen, list_jobs, read_config
 from profiling.results.origin_checks import check_settings, check_versions, check_weights, current_config
 from profiling.results.provenance import check_hashes
-from profiling.results.snakemake_files import incomplete_outputs, is_locked, last_run
+from profiling.results.snakemake_files import incomplete_outputs, last_run, running, working_directory
 from profiling.results.states import list_outputs
 from profiling.results.table_checks import check_footer, check_rows, facts_of, open_table
 from profiling.schemas import TABLES
@@ -133,9 +133,8 @@ def check_files(results, screen, present):
     ------
     Finding
     """
-    folder = results.resolve().parent
-    alive = is_locked(folder) and (run := last_run(folder)) is not None and not run.ended
-    if alive:
+    folder = working_directory(results)
+    if running(folder, last_run(folder)):
         yield Finding("config.json", "the workflow is running", "verify again when it has ended", "unfinished")
     incomplete = incomplete_outputs(folder)
     expected = set(KNOWN)

@@ -54,7 +54,11 @@ def text_of(path):
     return re.sub(r"(?s)<style>.*?</style>|<pre>.*?</pre>|<[^>]*>", "", path.read_text(encoding="utf-8"))
 
 
-def test_of_a_complete_screen_nothing_is_said(screen, capsys):
+@pytest.mark.parametrize("linked", [False, True])
+def test_of_a_complete_screen_nothing_is_said(screen, linked, capsys):
+    if linked:
+        (screen / "results").rename(screen.parent / "elsewhere")
+        (screen / "results").symlink_to(screen.parent / "elsewhere")
     assert main(["partial-report", str(screen / "results")]) == 0
     assert "Nothing is missing." in capsys.readouterr().out
     assert "partial" not in text_of(screen / "partial-report.html")

@@ -13,6 +13,7 @@ from profiling.plates.wells import chunk_wells
 from profiling.results.layout import describe_screen, list_jobs
 from profiling.results.snakemake_files import incomplete_outputs, read_run
 from profiling.results.status import read_status, status_json, status_lines
+from profiling.results.verify import verify
 
 pytestmark = pytest.mark.xdist_group("results")
 START = datetime(2026, 3, 2, 8, 0, 0)
@@ -153,6 +154,25 @@ def test_what_a_killed_run_had_begun_is_interrupted(tmp_path):
     shutil.rmtree(tmp_path / ".snakemake")
     alone = read_status(tmp_path / "results")
     assert alone["state"] == "not started" and states(alone)["segment", "P1", 1] == "done"
+
+
+def test_logs_locks_and_marks_lie_beside_a_link_to_the_results(tmp_path):
+    screen, target = tmp_path / "screen", tmp_path / "scratch" / "target"
+    jobs = write_screen(screen)
+    segment = pick(jobs, "segment")
+    make(screen, segment[:1])
+    mark(screen, segment[0].outputs)
+    write_log(screen, block(segment[1], 1, 0))
+    target.parent.mkdir()
+    (screen / "results").rename(target)
+    (screen / "results").symlink_to(target)
+    status = read_status(screen / "results")
+    assert (status["state"], status["results"]) == ("running", str(screen / "results"))
+    assert [states(status)["segment", "P1", chunk] for chunk in (1, 2)] == ["running", "running"]
+    kinds = {finding.what.partition(":")[0] for finding in verify(screen / "results", quick=True)}
+    assert {"the workflow is running", "is marked incomplete"} <= kinds
+    assert main(["provenance", str(screen / "results")]) == 0
+    assert json.loads((target / "provenance.json").read_text())["command"] == "snakemake --cores all"
 
 
 def test_a_retry_that_succeeds_is_no_failure_and_shown_logs_of_cluster_jobs_count_once(tmp_path):
