@@ -169,7 +169,7 @@ def run_logs(folder):
 def last_run(folder):
     """The last start in a working directory that had jobs to do, else the last one; None where there is no log."""
     run = None
-    for path in reversed(run_logs(folder)[-5:]):
+    for path in reversed(run_logs(folder)):
         read = read_run(path)
         run = run or read
         if read.jobs or read.planned:

@@ -175,6 +175,16 @@ def test_logs_locks_and_marks_lie_beside_a_link_to_the_results(tmp_path):
     assert json.loads((target / "provenance.json").read_text())["command"] == "snakemake --cores all"
 
 
+def test_starts_that_the_lock_refused_do_not_hide_the_run(tmp_path):
+    (job, *_) = pick(write_screen(tmp_path), "segment")
+    write_log(tmp_path, block(job, 1, 0))
+    for hour in range(9, 16):
+        refused = f"  Date: 2026-03-02 {hour:02}:00:00\n\nAssuming unrestricted shared filesystem usage.\n"
+        (tmp_path / f".snakemake/log/2026-03-02T{hour:02}0000.000000.snakemake.log").write_text(refused)
+    status = read_status(tmp_path / "results")
+    assert status["state"] == "running" and states(status)["segment", "P1", 1] == "running"
+
+
 def test_a_retry_that_succeeds_is_no_failure_and_shown_logs_of_cluster_jobs_count_once(tmp_path):
     (job, *_) = pick(write_screen(tmp_path), "segment")
     inner = block(job, 0, 20, local="local") + block(job, 0, 25, error=True)
