@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 from pathlib import Path
 
 import pyarrow as pa
@@ -25,15 +24,12 @@ from profiling.results.layout import describe_screen, list_jobs, read_config
 from profiling.results.origin_checks import check_settings, check_versions, check_weights, current_config
 from profiling.results.provenance import check_hashes
 from profiling.results.snakemake_files import incomplete_outputs, last_run, running, working_directory
-from profiling.results.states import list_outputs
+from profiling.results.states import PRECISION, list_outputs
 from profiling.results.table_checks import check_footer, check_rows, facts_of, open_table
 from profiling.schemas import TABLES
 
 KNOWN = {"labels", "chunks", "illumination", "models", "models/scalers"}
 """Files and folders beside the outputs of jobs."""
-
-PRECISION = re.compile(r"models/precision-[^/]+\.json")
-"""What decided on the precision; made of one plate, which stays the same when plates are added."""
 
 PIECE_NAMES = {"unplaced": "failures", "left_out": "failures", "planes": "images"}
 

@@ -10,7 +10,7 @@ import pytest
 from profiling.cli import main
 from profiling.errors import ProfilingError
 from profiling.plates.wells import chunk_wells
-from profiling.results.layout import describe_screen, list_jobs
+from profiling.results.layout import Job, describe_screen, list_jobs
 from profiling.results.snakemake_files import incomplete_outputs, read_run
 from profiling.results.status import read_status, status_json, status_lines
 from profiling.results.verify import verify
@@ -183,6 +183,19 @@ def test_starts_that_the_lock_refused_do_not_hide_the_run(tmp_path):
         (tmp_path / f".snakemake/log/2026-03-02T{hour:02}0000.000000.snakemake.log").write_text(refused)
     status = read_status(tmp_path / "results")
     assert status["state"] == "running" and states(status)["segment", "P1", 1] == "running"
+
+
+def test_a_precision_that_fails_is_told_because_all_embedding_waits_for_it(tmp_path):
+    jobs = write_screen(tmp_path)
+    check = Job("precision", "embed", "P2", None, ["models/precision-P2.json"])
+    make(tmp_path, pick(jobs, "segment"))
+    write_log(tmp_path, block(check, 1, 0) + block(check, 1, 5, error=True), locked=False, ended=True)
+    status = read_status(tmp_path / "results")
+    assert states(status)["precision", "P2", None] == "failed" and status["exclude"] == {"P2": "all"}
+    assert "failed: precision plate P2 (logs/precision/P2/None.log)" in status_lines(status)
+    assert status["plates"].set_index("Plate").loc["P2", "State"] == "failed"
+    make(tmp_path, [check])
+    assert "precision" not in set(read_status(tmp_path / "results")["jobs"]["Rule"])
 
 
 def test_a_retry_that_succeeds_is_no_failure_and_shown_logs_of_cluster_jobs_count_once(tmp_path):
