@@ -6,8 +6,10 @@ from profiling.config import screen_config
 from profiling.files import whole_file
 from profiling.report.page import render
 from profiling.report.screen import read_or_empty, read_screen
+from profiling.results.findings import again
 from profiling.results.layout import PLATE_STAGES, describe_screen, read_config
 from profiling.results.outdated import name_plates, outdated_lines
+from profiling.results.readable import broken_files, results_without
 from profiling.results.snakemake_files import incomplete_outputs, last_run, running, working_directory
 from profiling.results.states import job_states, list_outputs
 from profiling.tables import read_table
@@ -52,38 +54,52 @@ def partial_report(results, out=None):
     Returns
     -------
     Path, list of str
-        The file, and what is absent, as :func:`absent_lines` says it.
+        The file, and what is absent, as :func:`absent_lines` says it, with what cannot be read.
 
     Raises
     ------
     ProfilingError
-        If the folder has no configuration, or a table cannot be read.
+        If the folder has no configuration.
     """
     results = Path(results)
     folder = working_directory(results)
     config = screen_config(results)
     screen = describe_screen(read_config(results))
     out = Path(out) if out else folder / "partial-report.html"
-    lines = absent_lines(results, screen)
+    try:
+        text, lines = _render(results, folder, config, screen)
+    except Exception:  # Parquet, zipfile, zlib, numpy and JSON each have their own
+        broken = broken_files(results, list(screen.chunks))
+        if not broken:
+            raise
+        with results_without(results, broken) as whole:
+            text, lines = _render(whole, folder, config, screen, [f"{f}: cannot be read; {again(f)}." for f in broken])
+    with whole_file(out) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    return out, lines
+
+
+def _render(results, folder, config, screen, broken=()):
+    lines = [*broken, *absent_lines(results, screen, folder)]
     plates = list(screen.chunks)
     tables = read_screen(results, plates, config.report.cells_per_cluster)
     pieces = [path for plate in plates if (path := results / "chunks" / plate / "wells.parquet").is_file()]
     if pieces and not (results / "wells.parquet").is_file():
         wells = read_table(pieces, "wells")
         tables["wells"] = wells.loc[:, ~wells.columns.str.startswith("PC_")]
-    text = render(tables, results, plates, config.model_dump(mode="json"), folder / "logs", config.report, lines)
-    with whole_file(out) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-    return out, lines
+    values = config.model_dump(mode="json")
+    return render(tables, results, plates, values, folder / "logs", config.report, lines), lines
 
 
-def absent_lines(results, screen):
+def absent_lines(results, screen, folder=None):
     """What a screen lacks, in sentences that name every plate.
 
     Parameters
     ----------
     results : str or Path
     screen : profiling.results.layout.Screen
+    folder : str or Path, optional
+        The working directory. Left out: where the results lie.
 
     Returns
     -------
@@ -91,7 +107,7 @@ def absent_lines(results, screen):
         Empty where every output is there and none is older than what it is made of.
     """
     results = Path(results)
-    folder = working_directory(results)
+    folder = folder or working_directory(results)
     run = last_run(folder)
     alive = running(folder, run)
     present = list_outputs(results)

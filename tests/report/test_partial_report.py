@@ -115,6 +115,22 @@ def test_tables_of_fewer_plates_and_of_an_earlier_fit_are_named(screen):
     ]
 
 
+@pytest.mark.parametrize(
+    ("broken", "lacks"),
+    [
+        (f"phenotypes/{LATE}.parquet", f"Plate {LATE} lacks clusters and places"),
+        ("wells.parquet", "The screen as a whole lacks"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_named_and_the_rest_is_shown(screen, broken, lacks):
+    path = screen / "results" / broken
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    out, lines = partial_report(screen / "results")
+    assert lines[0].startswith(f"{broken}: cannot be read; run snakemake with `--forcerun results/{broken}`")
+    assert any(lacks in line for line in lines) and lines[0] in text_of(out) and "Map of cells" in text_of(out)
+    assert path.is_file() and sorted(screen.iterdir()) == [screen / "logs", out, screen / "results"]
+
+
 def test_profiles_of_plates_are_shown_before_they_are_joined(screen):
     results = screen / "results"
     wells = read_table(results / "wells.parquet", "wells")
