@@ -21,6 +21,10 @@ MADE_OF = {
 """Output → what it is made of; a fit over more plates makes all of them anew."""
 
 
+OLDER = "older than a file that it is made of; the next start makes it anew, unless only that file's time changed."
+"""Snakemake compares the content of small files."""
+
+
 def outdated_lines(results, screen):
     """Sentences on outputs that are older than what they are made of.
 
@@ -58,8 +62,7 @@ def outdated_lines(results, screen):
             older = [plate for plate in screen.chunks if is_older(output.format(plate=plate), sources, [plate])]
             of = f" of {name_plates(older)}"
         if older:
-            told = "older than what it is made of; the next start makes it anew."
-            lines.append(f"{output.format(plate='PLATE')}{of}: {told}")
+            lines.append(f"{output.format(plate='PLATE')}{of}: {OLDER}")
     return lines
 
 

@@ -110,8 +110,8 @@ def test_tables_of_fewer_plates_and_of_an_earlier_fit_are_named(screen):
     os.utime(results / "models" / "clusters.npz", (1_800_000_000, 1_800_000_000))
     assert lines_of(screen) == [
         f"The tables of wells and treatments, and the tests, are without plate {LATE}.",
-        f"phenotypes/PLATE.parquet of plates {HERE}, {LATE}: older than what it is made of; the next start makes it "
-        "anew.",
+        f"phenotypes/PLATE.parquet of plates {HERE}, {LATE}: older than a file that it is made of; the next start "
+        "makes it anew, unless only that file's time changed.",
     ]
 
 
