@@ -339,7 +339,14 @@ def screen_config(results):
     path = Path(results) / "config.json"
     if not path.is_file():
         raise ConfigError(f"there is no {path}: run this in the working directory of a screen that has run")
-    return load_config(json.loads(path.read_text()))
+    try:
+        values = dict(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError):
+        raise ConfigError(
+            f"{path}: is not the configuration of a screen; run snakemake with `--forcerun {path}`, which writes it "
+            "again"
+        ) from None
+    return load_config(values)
 
 
 def find_plate(config, name):

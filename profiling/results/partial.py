@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from profiling.config import screen_config
+from profiling.errors import ProfilingError
 from profiling.files import whole_file
 from profiling.report.page import render
 from profiling.report.screen import read_or_empty, read_screen
@@ -59,12 +60,14 @@ def partial_report(results, out=None):
     Raises
     ------
     ProfilingError
-        If the folder has no configuration.
+        If the folder has no configuration, or its configuration leaves all plates out.
     """
     results = Path(results)
     folder = working_directory(results)
     config = screen_config(results)
     screen = describe_screen(read_config(results))
+    if not screen.chunks:
+        raise ProfilingError(f"{results}: all plates of the screen are excluded; leave one in, and start the workflow")
     out = Path(out) if out else folder / "partial-report.html"
     try:
         text, lines = _render(results, folder, config, screen)

@@ -1,5 +1,6 @@
 """The report of a screen of which plates or stages are missing."""
 
+import json
 import os
 import re
 import shutil
@@ -44,6 +45,11 @@ def remove(screen, *names):
     for name in names:
         path = screen / "results" / name
         shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def change_config(screen, **values):
+    path = screen / "results" / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | values))
 
 
 def lines_of(screen):
@@ -120,15 +126,30 @@ def test_tables_of_fewer_plates_and_of_an_earlier_fit_are_named(screen):
     [
         (f"phenotypes/{LATE}.parquet", f"Plate {LATE} lacks clusters and places"),
         ("wells.parquet", "The screen as a whole lacks"),
+        ("models/backbone.json", "The screen as a whole lacks"),
+        ("models/clusters.npz", "The screen as a whole lacks"),
     ],
 )
 def test_a_file_that_cannot_be_read_is_named_and_the_rest_is_shown(screen, broken, lacks):
     path = screen / "results" / broken
+    change_config(screen, models="elsewhere")
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     out, lines = partial_report(screen / "results")
-    assert lines[0].startswith(f"{broken}: cannot be read; run snakemake with `--forcerun results/{broken}`")
-    assert any(lacks in line for line in lines) and lines[0] in text_of(out) and "Map of cells" in text_of(out)
+    told = f"{broken}: cannot be read; run snakemake with `--forcerun results/{broken}`, which makes it"
+    assert any(line.startswith(told) for line in lines)
+    assert any(lacks in line for line in lines) and told in text_of(out) and "Map of cells" in text_of(out)
     assert path.is_file() and sorted(screen.iterdir()) == [screen / "logs", out, screen / "results"]
+
+
+def test_a_screen_without_plates_or_configuration_has_no_report(screen, capsys):
+    rows = json.loads((screen / "results" / "config.json").read_text())["plates"]
+    change_config(screen, plates=[row | {"exclude": ["all"]} for row in rows])
+    assert main(["partial-report", str(screen / "results")]) == 1
+    assert "all plates of the screen are excluded" in capsys.readouterr().err
+    (screen / "results" / "config.json").write_text("")
+    for command in (["partial-report"], ["rescan", "--results"], ["draw", HERE, "A01", "--results"]):
+        assert main([*command, str(screen / "results")]) == 1
+        assert "config.json: is not the configuration of a screen" in capsys.readouterr().err
 
 
 def test_profiles_of_plates_are_shown_before_they_are_joined(screen):
