@@ -124,23 +124,27 @@ def absent_lines(results, screen, folder=None):
 
 def _lacking_plates(jobs):
     """A sentence for the plates that lack the same."""
+    jobs = jobs.assign(Left=jobs["State"].ne("done"), Failed=jobs["State"].eq("failed"))
+    counted = jobs.groupby(["Plate", "Stage"], sort=False)
+    counted = counted.agg(Jobs=("State", "size"), Left=("Left", "sum"), Failed=("Failed", "sum"))
+    lacks, begun = {}, set()
+    for (plate, stage), count, left, failed in counted.itertuples():
+        if left:
+            lacks.setdefault(plate, {})[stage] = _stage(stage, count, left, failed)
+        if left < count:
+            begun.add(plate)
     groups = {}
-    for plate, rows in jobs[jobs["Plate"].notna()].groupby("Plate", sort=False):
-        lacks = [_stage(stage, of) for stage in PLATE_STAGES if len(of := rows[rows["Stage"].eq(stage)])]
-        if lacks := [text for text in lacks if text]:
-            text = "everything" if rows["State"].ne("done").all() else ", ".join(lacks)
-            groups.setdefault(text, []).append(plate)
+    for plate in counted.index.unique("Plate"):
+        if plate in lacks:
+            stages = [lacks[plate][stage] for stage in PLATE_STAGES if stage in lacks[plate]]
+            groups.setdefault(", ".join(stages) if plate in begun else "everything", []).append(plate)
     for text, plates in groups.items():
         yield f"P{name_plates(plates)[1:]} {'lacks' if len(plates) == 1 else 'lack'} {text}."
 
 
-def _stage(stage, jobs):
-    """What is not done of one stage of one plate; nothing where all is."""
-    left = jobs[jobs["State"].ne("done")]
-    if left.empty:
-        return ""
-    failed = int(left["State"].eq("failed").sum())
-    told = [f"{len(left)} of {len(jobs)} jobs"] if len(left) < len(jobs) else []
+def _stage(stage, count, left, failed):
+    """What is not done of one stage of one plate."""
+    told = [f"{left} of {count} jobs"] if left < count else []
     told += [f"{failed} failed"] if failed else []
     return STAGE_WORDS[stage] + (f" ({', '.join(told)})" if told else "")
 
