@@ -4,11 +4,13 @@ import json
 import os
 import re
 import shutil
+from pathlib import Path
 
 import pytest
 from synthetic_screen import PLATES, write_config, write_logs, write_screen
 
 from profiling.cli import main
+from profiling.report.screen import read_or_empty
 from profiling.results.layout import describe_screen, list_jobs, read_config
 from profiling.results.partial import absent_lines, partial_report
 from profiling.tables import read_table, write_table
@@ -160,6 +162,20 @@ def test_profiles_of_plates_are_shown_before_they_are_joined(screen):
     out, _ = partial_report(results)
     drawn = re.findall(r"of plate ([\w-]+)\"", out.read_text())
     assert set(drawn) == {HERE}
+
+
+def test_a_table_that_is_removed_while_it_is_looked_for_is_absent(screen, monkeypatch):
+    results, exists = screen / "results", Path.exists
+
+    def remove(path):
+        there = exists(path)
+        if path.name == f"{LATE}.parquet":
+            path.unlink(missing_ok=True)
+        return there
+
+    monkeypatch.setattr(Path, "exists", remove)
+    assert set(read_or_empty(results, "fields", PLATES)["Metadata_Plate"]) == {HERE}
+    assert read_or_empty(results, "quality", [LATE]).empty
 
 
 @pytest.mark.parametrize("name", ["images", "quality", "fields", "phenotypes", "thumbnails"])
