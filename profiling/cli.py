@@ -3,6 +3,7 @@
 import argparse
 import inspect
 import logging
+import os
 import signal
 import sys
 
@@ -12,6 +13,8 @@ from profiling.errors import ProfilingError
 from profiling.terminal import VisibleFormatter, visible
 
 INTERRUPTED = 128 + signal.SIGINT
+CLOSED = 128 + 13
+"""As a shell has it of a command that SIGPIPE ended."""
 
 
 def parser():
@@ -51,13 +54,28 @@ def main(argv=None):
     logging.getLogger("profiling").setLevel(logging.INFO)
     try:
         status = COMMANDS[args.command][0](args)
+        sys.stdout.flush()
     except ProfilingError as error:
         print(visible(f"profiling {args.command}: {error}", keep="\n"), file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print(f"profiling {args.command}: interrupted", file=sys.stderr)
         return INTERRUPTED
+    except BrokenPipeError:
+        if not _output_is_closed():
+            raise
+        return CLOSED
     return status or 0
+
+
+def _output_is_closed():
+    """Whether who read the output has stopped, as `head` does; what is left of it then goes nowhere."""
+    try:
+        print(flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return True
+    return False
 
 
 if __name__ == "__main__":

@@ -194,7 +194,9 @@ def _read(path, name, columns):
     except FileNotFoundError:
         raise TableError(f"{path}: there is no such file") from None
     except pa.ArrowInvalid as error:
-        raise TableError(f"{path}: not a Parquet file ({error}); remove it and run again") from None
+        raise TableError(
+            f"{path}: not a Parquet file ({error}); run snakemake with `--forcerun {path}`, which makes it again"
+        ) from None
 
 
 def read_wells(path, columns=None):

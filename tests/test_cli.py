@@ -1,3 +1,7 @@
+import json
+import subprocess
+import sys
+
 import pytest
 
 from profiling.cli import COMMANDS, main
@@ -28,6 +32,16 @@ def test_an_interruption_has_no_traceback(tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(COMMANDS, "summary", (interrupted, COMMANDS["summary"][1]))
     assert main(["summary", "--results", str(tmp_path), "--logs", str(tmp_path)]) == 130
     assert capsys.readouterr().err == "profiling summary: interrupted\n"
+
+
+@pytest.mark.parametrize("plates", [1, 1000])
+def test_a_reader_that_stops_is_no_error(tmp_path, plates):
+    rows = [{"plate": f"P{n}", "layout": 96} for n in range(plates)]
+    (tmp_path / "config.json").write_text(json.dumps({"plates": rows, "channels": ["DNA"], "chunks_per_plate": 1}))
+    command = [sys.executable, "-m", "profiling.cli", "status", str(tmp_path), "--all"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process.stdout.close()
+    assert process.stderr.read() == b"" and process.wait() == 141
 
 
 def test_settings_that_do_not_fit_are_named(capsys):

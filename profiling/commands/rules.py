@@ -401,6 +401,7 @@ def report(args):
 def provenance(args):
     """Write how results were made: versions, commit, command, machine, durations, weights, a hash of every table."""
     from profiling.results.provenance import write_provenance
+    from profiling.results.snakemake_files import working_directory
 
-    logs = args.logs or args.results.resolve().parent / "logs"
+    logs = args.logs or working_directory(args.results) / "logs"
     write_provenance(args.results, logs, args.out, not args.no_hashes)

@@ -1,5 +1,6 @@
 """The tables of a screen as the report needs them; memory does not grow with the number of cells."""
 
+from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
@@ -8,7 +9,7 @@ import pyarrow.parquet as pq
 
 from profiling.sampling import stratified_sample
 from profiling.schemas import TABLES
-from profiling.tables import CELL_KEY, read_table
+from profiling.tables import CELL_KEY, TableError, read_table
 
 MAP_CELLS = 50_000
 """Points drawn on the map; more would only overprint."""
@@ -63,9 +64,14 @@ def read_or_empty(results, name, plates=(), columns=None):
     -------
     pandas.DataFrame
     """
-    paths = [path for path in table_files(results, name, plates) if path.exists()]
-    if paths:
-        return read_table(paths, name, columns)
+    paths = table_files(results, name, plates)
+    while paths := [path for path in paths if path.exists()]:
+        try:
+            return read_table(paths, name, columns)
+        except TableError:
+            # A job that runs again has removed its output in between.
+            if all(path.exists() for path in paths):
+                raise
     fixed = [(column.name, column.type) for column in TABLES[name].columns if not column.pattern]
     empty = pa.schema([field for field in fixed if columns is None or field[0] in columns])
     return empty.empty_table().to_pandas()
@@ -80,8 +86,11 @@ def table_files(results, name, plates=()):
 
 def count_rows(results, name, plates):
     """Rows of a table over the plates, from the file metadata alone."""
-    paths = [path for path in table_files(results, name, plates) if path.exists()]
-    return sum(pq.read_metadata(path).num_rows for path in paths)
+    rows = 0
+    for path in table_files(results, name, plates):
+        with suppress(FileNotFoundError):
+            rows += pq.read_metadata(path).num_rows
+    return rows
 
 
 def _read_plate(results, plate, cells_per_cluster, map_cells):

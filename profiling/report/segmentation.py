@@ -83,7 +83,10 @@ def read_overlays(results, fields):
     shown, left = [], MOST_BYTES
     for plate in order:
         [path] = table_files(results, "overlays", [plate])
-        size = path.stat().st_size if path.exists() else 0
+        try:
+            size = path.stat().st_size
+        except FileNotFoundError:
+            size = 0
         if shown and size > left:
             break
         shown.append(plate)

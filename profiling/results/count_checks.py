@@ -1,5 +1,6 @@
 """What has to agree between the tables of a screen: keys, counts, pieces and models."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from profiling.results.findings import Finding, again
+from profiling.results.findings import Finding, again, start
 from profiling.tables import CELL_KEY, FIELD_KEY, read_facts
 
 IMAGE_KEY = [*FIELD_KEY, "Metadata_Channel"]
@@ -355,6 +356,54 @@ def check_models(results, plates):
                     break
         except (OSError, ValueError, KeyError, pa.ArrowException):
             continue
+
+
+def check_bases(results, plates, normalisation):
+    """Findings where plates were scaled, or components fitted, on other features than the plates have now.
+
+    Footers and small arrays alone are read; what does not record its basis, or cannot be read, is passed over.
+
+    Parameters
+    ----------
+    results : Path
+    plates : iterable of str
+    normalisation : profiling.settings.Normalisation
+        Of the configuration.
+
+    Yields
+    ------
+    Finding
+    """
+    from profiling.phenotypes.basis import differences
+
+    reduction = "models/reduction.npz"
+    fitted = _basis_of_model(results / reduction)
+    for plate in plates:
+        scaler, embeddings = f"models/scalers/{plate}.npz", f"embeddings/{plate}.parquet"
+        scaled = _basis_of_model(results / scaler)
+        here = _basis_of_embeddings(results / embeddings, normalisation)
+        for file, one, other, second in ((scaler, scaled, embeddings, here), (reduction, fitted, scaler, scaled)):
+            if one and second and (told := differences(one, second)):
+                what = f"was not fitted on what {other} is now: {'; '.join(told)}"
+                yield Finding(file, what, start(file), "disagrees")
+
+
+def _basis_of_model(path):
+    """What a scaler or a reduction was fitted on; empty where that is not known."""
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return json.loads(str(arrays["basis"]) or "{}")
+    except Exception:  # zipfile, zlib, numpy and json each have their own
+        return {}
+
+
+def _basis_of_embeddings(path, normalisation):
+    from profiling.phenotypes.basis import basis_of
+
+    try:
+        return json.loads(basis_of(path, normalisation) or "{}")
+    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException):
+        return {}
 
 
 def _reduction_of(results, file):

@@ -3,11 +3,15 @@
 from pathlib import Path
 
 from profiling.config import screen_config
+from profiling.errors import ProfilingError
 from profiling.files import whole_file
 from profiling.report.page import render
 from profiling.report.screen import read_or_empty, read_screen
+from profiling.results.findings import again
 from profiling.results.layout import PLATE_STAGES, describe_screen, read_config
-from profiling.results.snakemake_files import incomplete_outputs, is_locked, last_run
+from profiling.results.outdated import name_plates, outdated_lines
+from profiling.results.readable import broken_files, results_without
+from profiling.results.snakemake_files import incomplete_outputs, last_run, running, working_directory
 from profiling.results.states import job_states, list_outputs
 from profiling.tables import read_table
 
@@ -37,20 +41,6 @@ RULE_WORDS = {
 }
 """Rules of the whole screen whose absence shows in the report."""
 
-MADE_OF = {
-    "features/{plate}.parquet": (
-        "models/reduction.npz", "models/scalers/{plate}.npz", "flags/{plate}.parquet", "cell_flags/{plate}.parquet",
-        "platemaps/{plate}.parquet",
-    ),
-    "phenotypes/{plate}.parquet": ("features/{plate}.parquet", "models/clusters.npz", "models/map.npz"),
-    "chunks/{plate}/wells.parquet": ("phenotypes/{plate}.parquet", "fields/{plate}.parquet"),
-    "wells.parquet": ("chunks/{plate}/wells.parquet",),
-    "treatments.parquet": ("wells.parquet",),
-    "enrichment.parquet": ("wells.parquet",),
-    "activity.parquet": ("wells.parquet",),
-}  # fmt: skip
-"""Table of the report → what it is made of; a fit over more plates makes all of them anew."""
-
 
 def partial_report(results, out=None):
     """Write the report from what is there, with what is not at its top.
@@ -65,38 +55,54 @@ def partial_report(results, out=None):
     Returns
     -------
     Path, list of str
-        The file, and what is absent, as :func:`absent_lines` says it.
+        The file, and what is absent, as :func:`absent_lines` says it, with what cannot be read.
 
     Raises
     ------
     ProfilingError
-        If the folder has no configuration, or a table cannot be read.
+        If the folder has no configuration, or its configuration leaves all plates out.
     """
     results = Path(results)
-    folder = results.resolve().parent
+    folder = working_directory(results)
     config = screen_config(results)
     screen = describe_screen(read_config(results))
+    if not screen.chunks:
+        raise ProfilingError(f"{results}: all plates of the screen are excluded; leave one in, and start the workflow")
     out = Path(out) if out else folder / "partial-report.html"
-    lines = absent_lines(results, screen)
+    try:
+        text, lines = _render(results, folder, config, screen)
+    except Exception:  # Parquet, zipfile, zlib, numpy and JSON each have their own
+        broken = broken_files(results, list(screen.chunks))
+        if not broken:
+            raise
+        with results_without(results, broken) as whole:
+            text, lines = _render(whole, folder, config, screen, [f"{f}: cannot be read; {again(f)}." for f in broken])
+    with whole_file(out) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    return out, lines
+
+
+def _render(results, folder, config, screen, broken=()):
+    lines = [*broken, *absent_lines(results, screen, folder)]
     plates = list(screen.chunks)
     tables = read_screen(results, plates, config.report.cells_per_cluster)
     pieces = [path for plate in plates if (path := results / "chunks" / plate / "wells.parquet").is_file()]
     if pieces and not (results / "wells.parquet").is_file():
         wells = read_table(pieces, "wells")
         tables["wells"] = wells.loc[:, ~wells.columns.str.startswith("PC_")]
-    text = render(tables, results, plates, config.model_dump(mode="json"), folder / "logs", config.report, lines)
-    with whole_file(out) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-    return out, lines
+    values = config.model_dump(mode="json")
+    return render(tables, results, plates, values, folder / "logs", config.report, lines), lines
 
 
-def absent_lines(results, screen):
+def absent_lines(results, screen, folder=None):
     """What a screen lacks, in sentences that name every plate.
 
     Parameters
     ----------
     results : str or Path
     screen : profiling.results.layout.Screen
+    folder : str or Path, optional
+        The working directory. Left out: where the results lie.
 
     Returns
     -------
@@ -104,37 +110,41 @@ def absent_lines(results, screen):
         Empty where every output is there and none is older than what it is made of.
     """
     results = Path(results)
-    folder = results.resolve().parent
+    folder = folder or working_directory(results)
     run = last_run(folder)
-    alive = is_locked(folder) and run is not None and not run.ended
+    alive = running(folder, run)
     present = list_outputs(results)
     jobs = job_states(screen, present, incomplete_outputs(folder), run, alive, folder)
     lines = [*_lacking_plates(jobs), *_lacking_of_screen(jobs)]
     held = set(read_or_empty(results, "wells", columns=["Metadata_Plate"])["Metadata_Plate"])
     if held and (without := [plate for plate in screen.chunks if plate not in held]):
-        lines.append(f"The tables of wells and treatments, and the tests, are without {_plates(without)}.")
-    return [*lines, *_outdated(results, screen)]
+        lines.append(f"The tables of wells and treatments, and the tests, are without {name_plates(without)}.")
+    return [*lines, *outdated_lines(results, screen)]
 
 
 def _lacking_plates(jobs):
     """A sentence for the plates that lack the same."""
+    jobs = jobs.assign(Left=jobs["State"].ne("done"), Failed=jobs["State"].eq("failed"))
+    counted = jobs.groupby(["Plate", "Stage"], sort=False)
+    counted = counted.agg(Jobs=("State", "size"), Left=("Left", "sum"), Failed=("Failed", "sum"))
+    lacks, begun = {}, set()
+    for (plate, stage), count, left, failed in counted.itertuples():
+        if left:
+            lacks.setdefault(plate, {})[stage] = _stage(stage, count, left, failed)
+        if left < count:
+            begun.add(plate)
     groups = {}
-    for plate, rows in jobs[jobs["Plate"].notna()].groupby("Plate", sort=False):
-        lacks = [_stage(stage, of) for stage in PLATE_STAGES if len(of := rows[rows["Stage"].eq(stage)])]
-        if lacks := [text for text in lacks if text]:
-            text = "everything" if rows["State"].ne("done").all() else ", ".join(lacks)
-            groups.setdefault(text, []).append(plate)
+    for plate in counted.index.unique("Plate"):
+        if plate in lacks:
+            stages = [lacks[plate][stage] for stage in PLATE_STAGES if stage in lacks[plate]]
+            groups.setdefault(", ".join(stages) if plate in begun else "everything", []).append(plate)
     for text, plates in groups.items():
-        yield f"P{_plates(plates)[1:]} {'lacks' if len(plates) == 1 else 'lack'} {text}."
+        yield f"P{name_plates(plates)[1:]} {'lacks' if len(plates) == 1 else 'lack'} {text}."
 
 
-def _stage(stage, jobs):
-    """What is not done of one stage of one plate; nothing where all is."""
-    left = jobs[jobs["State"].ne("done")]
-    if left.empty:
-        return ""
-    failed = int(left["State"].eq("failed").sum())
-    told = [f"{len(left)} of {len(jobs)} jobs"] if len(left) < len(jobs) else []
+def _stage(stage, count, left, failed):
+    """What is not done of one stage of one plate."""
+    told = [f"{left} of {count} jobs"] if left < count else []
     told += [f"{failed} failed"] if failed else []
     return STAGE_WORDS[stage] + (f" ({', '.join(told)})" if told else "")
 
@@ -143,26 +153,3 @@ def _lacking_of_screen(jobs):
     left = jobs[jobs["Plate"].isna() & jobs["State"].ne("done") & jobs["Rule"].isin(RULE_WORDS)]
     if len(left):
         yield f"The screen as a whole lacks {', '.join(map(RULE_WORDS.get, left['Rule']))}."
-
-
-def _outdated(results, screen):
-    """Sentences on tables that are older than what they are made of."""
-    for table, sources in MADE_OF.items():
-        plates = [
-            plate
-            for plate in (screen.chunks if "{plate}" in table else [None])
-            if _is_older(results, table, sources, [plate] if plate else screen.chunks)
-        ]
-        if plates:
-            of = "" if plates == [None] else f" of {_plates(plates)}"
-            yield f"{table.format(plate='PLATE')}{of}: older than what it is made of; the next start makes it anew."
-
-
-def _is_older(results, table, sources, plates):
-    made = results / table.format(plate=next(iter(plates)))
-    paths = [results / source.format(plate=plate) for source in sources for plate in plates]
-    return made.is_file() and any(path.is_file() and path.stat().st_mtime > made.stat().st_mtime for path in paths)
-
-
-def _plates(names):
-    return f"plate{'s' if len(names) > 1 else ''} {', '.join(names)}"

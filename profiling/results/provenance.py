@@ -17,7 +17,7 @@ import profiling
 from profiling.files import whole_file
 from profiling.results.findings import Finding, again
 from profiling.results.layout import describe_screen, list_jobs, read_config
-from profiling.results.snakemake_files import last_run, read_run, run_logs
+from profiling.results.snakemake_files import last_run, read_run, run_logs, working_directory
 from profiling.results.table_checks import facts_of
 
 FORMAT = 1
@@ -88,7 +88,7 @@ def describe(results, logs, earlier=None, hashes=True):
                 name = str(file.relative_to(results))
                 if file.is_file():
                     files[name] = _describe_file(results, name, known.get(name, {}), hashes)
-    folder = results.resolve().parent
+    folder = working_directory(results)
     stages = stage_times(logs).to_dict("records") if Path(logs).is_dir() else []
     run = last_run(folder)
     return {
@@ -168,7 +168,7 @@ def weights(results):
     if settings.get("engine") == "nuclei":
         shipped = Path(profiling.__file__).parent / "cells" / "learned" / "nuclei.safetensors"
         given = settings.get("weights")
-        path = Path(results).resolve().parent / given if given else shipped
+        path = working_directory(results) / given if given else shipped
         segmentation = {"weights": given or "of the installation", "sha256": hash_file(path)}
     return {"embedding": embedding, "segmentation": segmentation}
 

@@ -163,6 +163,11 @@ def _date(text):
         return None
 
 
+def working_directory(results):
+    """Where a screen was started: the folder that its results, or a link to them, lie in."""
+    return Path(os.path.abspath(results)).parent
+
+
 def run_logs(folder):
     """Logs of all starts in a working directory, the oldest first; dry runs leave none."""
     return sorted((Path(folder) / ".snakemake" / "log").glob("*.snakemake.log"))
@@ -171,7 +176,7 @@ def run_logs(folder):
 def last_run(folder):
     """The last start in a working directory that had jobs to do, else the last one; None where there is no log."""
     run = None
-    for path in reversed(run_logs(folder)[-5:]):
+    for path in reversed(run_logs(folder)):
         read = read_run(path)
         run = run or read
         if read.jobs or read.planned:
@@ -183,6 +188,11 @@ def is_locked(folder):
     """Whether a Snakemake works in a folder, or was killed there."""
     locks = Path(folder) / ".snakemake" / "locks"
     return locks.is_dir() and any(path.suffix == ".lock" for path in locks.iterdir())
+
+
+def running(folder, run):
+    """Whether a start, the last one of a working directory or None, is still going."""
+    return run is not None and not run.ended and is_locked(folder)
 
 
 def incomplete_outputs(folder):

@@ -1,12 +1,13 @@
 """The state of every job of a screen, from its files and Snakemake's."""
 
 import os
+import re
 from datetime import datetime
 from pathlib import Path
 
 import pandas as pd
 
-from profiling.results.layout import list_jobs
+from profiling.results.layout import Job, list_jobs
 
 STATES = ("done", "running", "queued", "failed", "interrupted", "waiting")
 """All outputs exist and none is marked incomplete; at work; handed to a scheduler; its last attempt failed; begun by a
@@ -14,6 +15,10 @@ run that ended without it; not begun."""
 
 DEPTH = {"chunks": 3, "labels": 2, "illumination": 2, "models": 2}
 """Levels below the results folder that hold outputs of jobs; 1 elsewhere."""
+
+
+PRECISION = re.compile(r"models/precision-(?P<plate>[^/]+)\.json")
+"""What decided on the precision; made of one plate, which stays the same when plates are added."""
 
 
 def list_outputs(results):
@@ -66,19 +71,29 @@ def job_states(screen, present, incomplete=frozenset(), run=None, alive=False, f
     -------
     pandas.DataFrame
         Rule, Stage, Plate and Chunk (null where the job has none), State (one of :data:`STATES`), Started and Ended
-        (null where the last start's log does not have them), Log; in the order of the workflow.
+        (null where the last start's log does not have them), Log; in the order of the workflow. The check of the
+        precision, which all embedding waits for, is among them while it is not done.
     """
     rows = []
     logged = run.jobs if run else {}
-    for job in list_jobs(screen):
+    for job in [*list_jobs(screen), *_precision_jobs(screen, logged)]:
         known = logged.get(job.outputs[0])
         marked = bool(incomplete) and not incomplete.isdisjoint(job.outputs)
         state = _state(job, known, present, marked, alive, folder)
+        if job.rule == "precision" and state in ("done", "waiting"):
+            continue
         times = (known.started, known.ended, known.log) if known else (None, None, None)
         rows.append((job.rule, job.stage, job.plate, job.chunk, state, *times))
     columns = ["Rule", "Stage", "Plate", "Chunk", "State", "Started", "Ended", "Log"]
     jobs = pd.DataFrame(rows, columns=columns)
     return jobs.astype({"Chunk": "Int64", "Started": "datetime64[s]", "Ended": "datetime64[s]"})
+
+
+def _precision_jobs(screen, logged):
+    """Checks of the precision that the last start has begun: only Snakemake knows which plate's it needs."""
+    for output in logged:
+        if (match := PRECISION.fullmatch(output)) and match["plate"] in screen.chunks:
+            yield Job("precision", "embed", match["plate"], None, [output])
 
 
 def _state(job, known, present, marked, alive, folder):

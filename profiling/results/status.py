@@ -1,6 +1,7 @@
 """How far a screen is: stages, plates, throughput and the time left, from files alone."""
 
 import json
+import os
 import textwrap
 from datetime import datetime
 from pathlib import Path
@@ -11,7 +12,8 @@ import pandas as pd
 from profiling.results.counts import count_so_far
 from profiling.results.exclusion import exclusions
 from profiling.results.layout import PLATE_STAGES, STAGES, describe_screen, read_config
-from profiling.results.snakemake_files import incomplete_outputs, is_locked, last_run
+from profiling.results.outdated import outdated_lines
+from profiling.results.snakemake_files import incomplete_outputs, last_run, running, working_directory
 from profiling.results.states import STATES, job_states, list_outputs
 
 SILENT = 3600
@@ -34,31 +36,35 @@ def read_status(results):
     Returns
     -------
     dict
-        state (str: ``running``, ``complete``, ``stopped`` or ``not started``), started, written (datetime or None),
-        jobs (DataFrame of :func:`profiling.results.states.job_states`), stages (:func:`stage_table`), plates
-        (:func:`plate_table`), counts (:func:`profiling.results.counts.count_so_far`), rate (:func:`throughput`),
-        left (:func:`time_left`), exclude (:func:`profiling.results.exclusion.exclusions` of the jobs that failed).
+        state (str: ``running``, ``complete``, ``outdated``, ``stopped`` or ``not started``), outdated (lines of
+        :func:`profiling.results.outdated.outdated_lines`), started, written (datetime or None), jobs (DataFrame of
+        :func:`profiling.results.states.job_states`), stages (:func:`stage_table`), plates (:func:`plate_table`), counts
+        (:func:`profiling.results.counts.count_so_far`), rate (:func:`throughput`), left (:func:`time_left`), exclude
+        (:func:`profiling.results.exclusion.exclusions` of the jobs that failed).
 
     Raises
     ------
     ProfilingError
         If the folder has no configuration.
     """
-    folder = Path(results).resolve().parent
+    folder = working_directory(results)
     config = read_config(results)
     screen = describe_screen(config)
     # The log before the files: a job that ends in between is done twice rather than lost.
     run = last_run(folder)
-    alive = is_locked(folder) and run is not None and not run.ended
+    alive = running(folder, run)
     incomplete = incomplete_outputs(folder)
     present = list_outputs(results)
     jobs = job_states(screen, present, incomplete, run, alive, folder)
     stages = stage_table(jobs, run, alive, folder / "logs")
     counts = count_so_far(results, screen, present)
-    complete = jobs["State"].eq("done").all()
+    complete = not alive and jobs["State"].eq("done").all()
+    outdated = outdated_lines(results, screen) if complete else []
+    at_rest = "outdated" if outdated else "complete" if complete else "stopped" if run else "not started"
     return {
-        "results": str(Path(results).resolve()),
-        "state": "running" if alive else "complete" if complete else "stopped" if run else "not started",
+        "results": os.path.abspath(results),
+        "state": "running" if alive else at_rest,
+        "outdated": outdated,
         "started": run.started if run else None,
         "written": run.written if run else None,
         "jobs": jobs,
@@ -216,7 +222,7 @@ def time_left(stages, jobs, run, alive, now=None):
 def status_json(status):
     """The status as JSON text: the tables as lists of rows, times in ISO 8601, numbers that are unknown as null."""
     seconds, unknown = status["left"]
-    content = {name: status[name] for name in ("results", "state")}
+    content = {name: status[name] for name in ("results", "state", "outdated")}
     content |= {name: status[name] and status[name].isoformat() for name in ("started", "written")}
     content |= {
         "counts": status["counts"],
@@ -247,6 +253,7 @@ def status_lines(status, every_plate=False, now=None):
     lines = [*_headline(status, now), *_totals(jobs, counts, status)]
     lines += ["", *_stage_lines(status["stages"])]
     lines += ["", *_plate_lines(status["plates"], every_plate)]
+    lines += [part for line in status["outdated"] for part in ("", *textwrap.wrap(line, 100))]
     lines += _trouble_lines(status, Path(status["results"]).parent)
     return lines
 
@@ -254,6 +261,7 @@ def status_lines(status, every_plate=False, now=None):
 def _headline(status, now):
     state = {
         "complete": "complete: every output exists",
+        "outdated": "every output exists, but some are older than what they are made of",
         "not started": "no log of a run beside the results; told by the files alone",
         "stopped": "not complete, and no run is going",
     }.get(status["state"])

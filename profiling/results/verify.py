@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 from pathlib import Path
 
 import pyarrow as pa
@@ -12,6 +11,7 @@ from profiling.plates.wells import chunk_wells
 from profiling.progress import track
 from profiling.results.count_checks import (
     MERGED,
+    check_bases,
     check_failures,
     check_illumination,
     check_labels,
@@ -23,16 +23,13 @@ from profiling.results.findings import Finding, again, start
 from profiling.results.layout import describe_screen, list_jobs, read_config
 from profiling.results.origin_checks import check_settings, check_versions, check_weights, current_config
 from profiling.results.provenance import check_hashes
-from profiling.results.snakemake_files import incomplete_outputs, is_locked, last_run
-from profiling.results.states import list_outputs
+from profiling.results.snakemake_files import incomplete_outputs, last_run, running, working_directory
+from profiling.results.states import PRECISION, list_outputs
 from profiling.results.table_checks import check_footer, check_rows, facts_of, open_table
 from profiling.schemas import TABLES
 
 KNOWN = {"labels", "chunks", "illumination", "models", "models/scalers"}
 """Files and folders beside the outputs of jobs."""
-
-PRECISION = re.compile(r"models/precision-[^/]+\.json")
-"""What decided on the precision; made of one plate, which stays the same when plates are added."""
 
 PIECE_NAMES = {"unplaced": "failures", "left_out": "failures", "planes": "images"}
 
@@ -75,6 +72,8 @@ def verify(results, quick=False):
         findings += found
     config, wrong = current_config(values)
     findings += [wrong] if wrong else check_settings(facts, config)
+    if config:
+        findings += _guarded("models", check_bases(results, screen.chunks, config.normalisation))
     findings += check_versions(facts, screen.frozen)
     backbone, wrong = _backbone(results, present)
     findings += [*wrong, *check_weights(facts, backbone)]
@@ -130,9 +129,8 @@ def check_files(results, screen, present):
     ------
     Finding
     """
-    folder = results.resolve().parent
-    alive = is_locked(folder) and (run := last_run(folder)) is not None and not run.ended
-    if alive:
+    folder = working_directory(results)
+    if running(folder, last_run(folder)):
         yield Finding("config.json", "the workflow is running", "verify again when it has ended", "unfinished")
     incomplete = incomplete_outputs(folder)
     expected = set(KNOWN)

@@ -1,13 +1,16 @@
 """The report of a screen of which plates or stages are missing."""
 
+import json
 import os
 import re
 import shutil
+from pathlib import Path
 
 import pytest
 from synthetic_screen import PLATES, write_config, write_logs, write_screen
 
 from profiling.cli import main
+from profiling.report.screen import read_or_empty
 from profiling.results.layout import describe_screen, list_jobs, read_config
 from profiling.results.partial import absent_lines, partial_report
 from profiling.tables import read_table, write_table
@@ -46,6 +49,11 @@ def remove(screen, *names):
         shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
+def change_config(screen, **values):
+    path = screen / "results" / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | values))
+
+
 def lines_of(screen):
     return absent_lines(screen / "results", describe_screen(read_config(screen / "results")))
 
@@ -54,7 +62,11 @@ def text_of(path):
     return re.sub(r"(?s)<style>.*?</style>|<pre>.*?</pre>|<[^>]*>", "", path.read_text(encoding="utf-8"))
 
 
-def test_of_a_complete_screen_nothing_is_said(screen, capsys):
+@pytest.mark.parametrize("linked", [False, True])
+def test_of_a_complete_screen_nothing_is_said(screen, linked, capsys):
+    if linked:
+        (screen / "results").rename(screen.parent / "elsewhere")
+        (screen / "results").symlink_to(screen.parent / "elsewhere")
     assert main(["partial-report", str(screen / "results")]) == 0
     assert "Nothing is missing." in capsys.readouterr().out
     assert "partial" not in text_of(screen / "partial-report.html")
@@ -106,9 +118,40 @@ def test_tables_of_fewer_plates_and_of_an_earlier_fit_are_named(screen):
     os.utime(results / "models" / "clusters.npz", (1_800_000_000, 1_800_000_000))
     assert lines_of(screen) == [
         f"The tables of wells and treatments, and the tests, are without plate {LATE}.",
-        f"phenotypes/PLATE.parquet of plates {HERE}, {LATE}: older than what it is made of; the next start makes it "
-        "anew.",
+        f"phenotypes/PLATE.parquet of plates {HERE}, {LATE}: older than a file that it is made of; the next start "
+        "makes it anew, unless only that file's time changed.",
     ]
+
+
+@pytest.mark.parametrize(
+    ("broken", "lacks"),
+    [
+        (f"phenotypes/{LATE}.parquet", f"Plate {LATE} lacks clusters and places"),
+        ("wells.parquet", "The screen as a whole lacks"),
+        ("models/backbone.json", "The screen as a whole lacks"),
+        ("models/clusters.npz", "The screen as a whole lacks"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_named_and_the_rest_is_shown(screen, broken, lacks):
+    path = screen / "results" / broken
+    change_config(screen, models="elsewhere")
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    out, lines = partial_report(screen / "results")
+    told = f"{broken}: cannot be read; run snakemake with `--forcerun results/{broken}`, which makes it"
+    assert any(line.startswith(told) for line in lines)
+    assert any(lacks in line for line in lines) and told in text_of(out) and "Map of cells" in text_of(out)
+    assert path.is_file() and sorted(screen.iterdir()) == [screen / "logs", out, screen / "results"]
+
+
+def test_a_screen_without_plates_or_configuration_has_no_report(screen, capsys):
+    rows = json.loads((screen / "results" / "config.json").read_text())["plates"]
+    change_config(screen, plates=[row | {"exclude": ["all"]} for row in rows])
+    assert main(["partial-report", str(screen / "results")]) == 1
+    assert "all plates of the screen are excluded" in capsys.readouterr().err
+    (screen / "results" / "config.json").write_text("")
+    for command in (["partial-report"], ["rescan", "--results"], ["draw", HERE, "A01", "--results"]):
+        assert main([*command, str(screen / "results")]) == 1
+        assert "config.json: is not the configuration of a screen" in capsys.readouterr().err
 
 
 def test_profiles_of_plates_are_shown_before_they_are_joined(screen):
@@ -119,6 +162,20 @@ def test_profiles_of_plates_are_shown_before_they_are_joined(screen):
     out, _ = partial_report(results)
     drawn = re.findall(r"of plate ([\w-]+)\"", out.read_text())
     assert set(drawn) == {HERE}
+
+
+def test_a_table_that_is_removed_while_it_is_looked_for_is_absent(screen, monkeypatch):
+    results, exists = screen / "results", Path.exists
+
+    def remove(path):
+        there = exists(path)
+        if path.name == f"{LATE}.parquet":
+            path.unlink(missing_ok=True)
+        return there
+
+    monkeypatch.setattr(Path, "exists", remove)
+    assert set(read_or_empty(results, "fields", PLATES)["Metadata_Plate"]) == {HERE}
+    assert read_or_empty(results, "quality", [LATE]).empty
 
 
 @pytest.mark.parametrize("name", ["images", "quality", "fields", "phenotypes", "thumbnails"])

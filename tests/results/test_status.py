@@ -12,7 +12,7 @@ from profiling.config import screen_config
 from profiling.errors import ProfilingError
 from profiling.plates.wells import chunk_wells
 from profiling.report.summary import screen_plates
-from profiling.results.layout import describe_screen, list_jobs
+from profiling.results.layout import Job, describe_screen, list_jobs
 from profiling.results.provenance import weights
 from profiling.results.snakemake_files import incomplete_outputs, read_run
 from profiling.results.status import read_status, status_json, status_lines
@@ -159,6 +159,48 @@ def test_what_a_killed_run_had_begun_is_interrupted(tmp_path):
     assert alone["state"] == "not started" and states(alone)["segment", "P1", 1] == "done"
 
 
+def test_logs_locks_and_marks_lie_beside_a_link_to_the_results(tmp_path):
+    screen, target = tmp_path / "screen", tmp_path / "scratch" / "target"
+    jobs = write_screen(screen)
+    segment = pick(jobs, "segment")
+    make(screen, segment[:1])
+    mark(screen, segment[0].outputs)
+    write_log(screen, block(segment[1], 1, 0))
+    target.parent.mkdir()
+    (screen / "results").rename(target)
+    (screen / "results").symlink_to(target)
+    status = read_status(screen / "results")
+    assert (status["state"], status["results"]) == ("running", str(screen / "results"))
+    assert [states(status)["segment", "P1", chunk] for chunk in (1, 2)] == ["running", "running"]
+    kinds = {finding.what.partition(":")[0] for finding in verify(screen / "results", quick=True)}
+    assert {"the workflow is running", "is marked incomplete"} <= kinds
+    assert main(["provenance", str(screen / "results")]) == 0
+    assert json.loads((target / "provenance.json").read_text())["command"] == "snakemake --cores all"
+
+
+def test_starts_that_the_lock_refused_do_not_hide_the_run(tmp_path):
+    (job, *_) = pick(write_screen(tmp_path), "segment")
+    write_log(tmp_path, block(job, 1, 0))
+    for hour in range(9, 16):
+        refused = f"  Date: 2026-03-02 {hour:02}:00:00\n\nAssuming unrestricted shared filesystem usage.\n"
+        (tmp_path / f".snakemake/log/2026-03-02T{hour:02}0000.000000.snakemake.log").write_text(refused)
+    status = read_status(tmp_path / "results")
+    assert status["state"] == "running" and states(status)["segment", "P1", 1] == "running"
+
+
+def test_a_precision_that_fails_is_told_because_all_embedding_waits_for_it(tmp_path):
+    jobs = write_screen(tmp_path)
+    check = Job("precision", "embed", "P2", None, ["models/precision-P2.json"])
+    make(tmp_path, pick(jobs, "segment"))
+    write_log(tmp_path, block(check, 1, 0) + block(check, 1, 5, error=True), locked=False, ended=True)
+    status = read_status(tmp_path / "results")
+    assert states(status)["precision", "P2", None] == "failed" and status["exclude"] == {"P2": "all"}
+    assert "failed: precision plate P2 (logs/precision/P2/None.log)" in status_lines(status)
+    assert status["plates"].set_index("Plate").loc["P2", "State"] == "failed"
+    make(tmp_path, [check])
+    assert "precision" not in set(read_status(tmp_path / "results")["jobs"]["Rule"])
+
+
 def test_a_retry_that_succeeds_is_no_failure_and_shown_logs_of_cluster_jobs_count_once(tmp_path):
     (job, *_) = pick(write_screen(tmp_path), "segment")
     inner = block(job, 0, 20, local="local") + block(job, 0, 25, error=True)
@@ -208,6 +250,16 @@ def test_figures_of_a_finished_screen_come_from_its_tables(small_screen):
     assert counts["images"] == len(tables["quality"]) and counts["fields"] == len(tables["fields"])
     assert counts["images_lost"] == tables["quality"]["Status"].ne("ok").sum() > 0
     assert counts["fields_lost"] == (~tables["fields"]["Segmented"]).sum() > 0
+
+
+def test_a_screen_whose_features_are_older_than_its_embeddings_is_not_called_complete(small_screen, tmp_path):
+    results = shutil.copytree(small_screen / "results", tmp_path / "results")
+    newest = max(path.stat().st_mtime for path in results.rglob("*"))
+    os.utime(results / "embeddings" / "P-1.parquet", (newest + 9, newest + 9))
+    status = read_status(results)
+    told = "\n".join(status_lines(status))
+    assert status["state"] == json.loads(status_json(status))["state"] == "outdated"
+    assert "features/PLATE.parquet of plate P-1: older than" in told and "complete" not in told
 
 
 def test_a_folder_that_is_no_results_folder_is_named(tmp_path):

@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from profiling.cli import main
+from profiling.phenotypes.models import load_arrays, save_arrays
 from profiling.results.provenance import write_provenance
 from profiling.results.verify import verify
 
@@ -61,6 +62,12 @@ def flip(path):
     data = bytearray(path.read_bytes())
     data[60:90] = bytes(30)
     path.write_bytes(data)
+
+
+def refit(path):
+    """Say that a model was fitted on cells cut otherwise."""
+    arrays = load_arrays(path)
+    save_arrays(path, **arrays | {"basis": str(arrays["basis"]).replace("64 px", "50 px")})
 
 
 def cells(name="cells"):
@@ -139,6 +146,12 @@ QUICK = {
     ),
     "a report cut off": ("report.html", lambda p: p.write_text("<html>"), "is cut off"),
     "a backbone without hash": ("models/backbone.json", lambda p: p.write_text("{}"), "does not say which weights"),
+    "a plate's fit on earlier embeddings": (
+        f"models/scalers/{PLATE}.npz",
+        refit,
+        'embeddings/P-1.parquet is now: embedding.crop: "50 px" in the models',
+    ),
+    "components of earlier fits": ("models/reduction.npz", refit, "models/scalers/P-1.npz is now: embedding.crop"),
     "the table of another plate": (
         cells("quality"),
         lambda p: shutil.copy(p.parent / "00123.parquet", p),
