@@ -182,8 +182,8 @@ def read_config(results):
             first = error.errors()[0]
             why = f" ({'.'.join(map(str, first['loc']))}: {first['msg'].partition(' or instance of ')[0]})"
         raise ProfilingError(
-            f"{path}: is not the configuration of a screen{why}; run snakemake with `--forcerun {path}`, which writes it "
-            "again"
+            f"{path}: is not the configuration of a screen{why}; run snakemake with `--forcerun {path}`, which "
+            "writes it again"
         ) from None
     return config
 
