@@ -6,8 +6,9 @@ of the field that no plane of the image has, while the rest of the plane is ther
 fields that were stitched) and is the fill value.
 """
 
+import os
 from contextlib import contextmanager
-from itertools import product
+from itertools import accumulate, product
 from math import prod
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from profiling.plates.readers.ome_zarr import read_layout
 
 DRIVERS = {"0.4": "zarr", "0.5": "zarr3"}
 MAXIMUM_BYTES = 2**33  # of a plane or a chunk; more is a damaged document
+PLAUSIBLE_BYTES, PLAUSIBLE_RATIO = 2**30, 10_000  # beyond both it is no empty image but a damaged document
 
 
 def read_plane(path, page=0):
@@ -104,9 +106,17 @@ def _open(path):
     if dtype.kind not in "buif":
         raise ImageError(f"{path}: pixels of an unsupported type ({dtype}); write integers or floats")
     plane, chunk = lengths["x"] * lengths["y"], prod(array.chunk_layout.write_chunk.shape)
-    if array.shape != layout.shape or max(plane, chunk) * dtype.itemsize > MAXIMUM_BYTES:
+    size = max(plane, chunk) * dtype.itemsize
+    large = size > PLAUSIBLE_BYTES and not _holds(Path(path) / layout.array, size // PLAUSIBLE_RATIO)
+    if array.shape != layout.shape or size > MAXIMUM_BYTES or large:
         raise ImageError(f"{path}: an array of {array.shape} in chunks of {chunk} pixels cannot be; {COPY_AGAIN}")
     return layout, array
+
+
+def _holds(folder, size):
+    """Whether the files of a folder are of so many bytes together."""
+    files = (Path(parent) / name for parent, _, names in os.walk(folder) for name in names)
+    return any(total >= size for total in accumulate(file.stat().st_size for file in files))
 
 
 def _array(path, layout, fill=False):

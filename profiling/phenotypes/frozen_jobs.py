@@ -69,5 +69,7 @@ def take_models(source, backbone, channels, unit, tiles, embedding, normalisatio
 def _load(path):
     try:
         return load_arrays(path)
+    except ProfilingError:
+        raise
     except Exception as error:  # zipfile, zlib and numpy each have their own
         raise ProfilingError(f"{path}: is not a whole file of arrays ({error}); copy it again") from None

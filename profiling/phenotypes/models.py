@@ -37,8 +37,11 @@ def save_arrays(path, **arrays):
 
 
 def load_arrays(path):
-    """Read what `save_arrays` wrote, as a dict of arrays; files with pickles are refused."""
+    """Read what `save_arrays` wrote, as a dict of arrays; files with pickles or larger contents are refused."""
     with np.load(path, allow_pickle=False) as file:
+        unpacked = sum(member.file_size for member in file.zip.infolist())
+        if unpacked > Path(path).stat().st_size:
+            raise ProfilingError(f"{path}: unpacks to {unpacked} bytes; save it uncompressed, by numpy.savez")
         arrays = {name: file[name] for name in file.files}
     if not all(isinstance(array, np.ndarray) for array in arrays.values()):
         raise ProfilingError(f"{path}: holds something else than arrays; have the workflow make it again")

@@ -125,6 +125,15 @@ def test_nothing_but_pixels_is_decoded(tmp_path):
     assert_refused(tmp_path, "no such OME-Zarr image")
 
 
+@pytest.mark.parametrize("key", ["shape", "chunks"])
+def test_a_plane_that_so_few_bytes_cannot_hold_is_refused(tmp_path, key):
+    path = write_image(tmp_path / "image")
+    document = path / "s0" / ".zarray"
+    content = json.loads(document.read_text())
+    document.write_text(json.dumps(content | {key: [*content[key][:3], 60_000, 60_000]}))
+    assert_refused(path, "pixels cannot be")
+
+
 @pytest.mark.parametrize(("zarr_format", "name"), [(2, ".zattrs"), (3, "zarr.json")])
 def test_unknown_versions_and_axes_are_refused(tmp_path, zarr_format, name):
     document = write_image(tmp_path / "image", zarr_format=zarr_format) / name

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from profiling.errors import ProfilingError
 from profiling.phenotypes.models import load_arrays, save_arrays
 
 
@@ -21,3 +22,9 @@ def test_objects_are_refused_and_the_old_file_stays(tmp_path):
     with pytest.raises(ValueError, match="npz"):
         save_arrays(tmp_path / "scaler.pkl", a=1)
     assert load_arrays(path)["a"] == 1 and len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_file_that_unpacks_to_more_than_its_size_is_refused(tmp_path):
+    np.savez_compressed(tmp_path / "scaler.npz", median=np.zeros(10_000))
+    with pytest.raises(ProfilingError, match="scaler.npz: unpacks to 80128 bytes"):
+        load_arrays(tmp_path / "scaler.npz")

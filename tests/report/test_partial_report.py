@@ -147,7 +147,7 @@ def test_a_screen_without_plates_or_configuration_has_no_report(screen, capsys):
     rows = json.loads((screen / "results" / "config.json").read_text())["plates"]
     change_config(screen, plates=[row | {"exclude": ["all"]} for row in rows])
     assert main(["partial-report", str(screen / "results")]) == 1
-    assert "all plates of the screen are excluded" in capsys.readouterr().err
+    assert "every plate is left out" in capsys.readouterr().err
     (screen / "results" / "config.json").write_text("")
     for command in (["partial-report"], ["rescan", "--results"], ["draw", HERE, "A01", "--results"]):
         assert main([*command, str(screen / "results")]) == 1

@@ -271,7 +271,7 @@ def test_a_folder_that_is_no_results_folder_is_named(tmp_path):
     ("text", "why"),
     [
         ("[1]", "Input should be a valid dictionary"),
-        ("[" * 100_000, "; remove it"),
+        ("[" * 100_000, "; run snakemake with"),
         ('{"plates": ["x"], "channels": []}', "plates.0: Input should be a valid dictionary"),
         (json.dumps({"plates": [{"plate": "P", "layout": 3_000_000}]}), "plates.0.layout: Input should be 6, 12"),
         (json.dumps({"plates": [{"plate": "../P", "layout": 96}]}), "plates.0.plate: String should match"),
@@ -280,6 +280,7 @@ def test_a_folder_that_is_no_results_folder_is_named(tmp_path):
             "chunks_per_plate: .*equal to 999",
         ),
     ],
+    ids=["a list", "nested without end", "plates", "layout", "plate", "chunks"],
 )
 def test_a_configuration_that_no_screen_can_have_is_refused_by_every_command(tmp_path, text, why):
     (tmp_path / "config.json").write_text(text)
