@@ -44,8 +44,8 @@ def screen(tmp_path_factory):
     folder = tmp_path_factory.mktemp("a screen")
     results = folder / "results"
     plates = [{"plate": plate, "images": plate, "layout": 6} for plate in PLATES]
-    config = {"plates": plates, "channels": CHANNELS, "segmentation": {"nuclei_channel": "DNA"}}
-    config["embedding"] = {"crop": f"{SIDE} px", "input_size": SIDE}
+    config = {"plates": plates, "channels": CHANNELS, "chunks_per_plate": 1}
+    config |= {"segmentation": {"nuclei_channel": "DNA"}, "embedding": {"crop": f"{SIDE} px", "input_size": SIDE}}
     results.mkdir()
     (results / "config.json").write_text(json.dumps(config))
     rng = np.random.default_rng(0)
