@@ -385,12 +385,7 @@ def check_files(config, folder="."):
     root = Path(folder) / config.root
     absent = []
     files = {f"plate {plate.plate}": plate.platemap for plate in config.plates if plate.exclude != ["all"]}
-    models = {
-        "segmentation.weights": config.segmentation.weights,
-        "embedding.weights": None if config.embedding.weights == "untrained" else config.embedding.weights,
-        "embedding.backbone": config.embedding.backbone.partition("file:")[2],
-    }
-    files = {"root": config.root, "platemap.compounds": config.platemap.compounds, **files, **models}
+    files = {"root": config.root, "platemap.compounds": config.platemap.compounds, **files, **_weights(config)}
     files["models"] = config.models
     for owner, path in files.items():
         if path and set("{}") & set(path):
@@ -407,12 +402,10 @@ def check_files(config, folder="."):
             absent += _absent_file(f"plate {plate.plate}", "plate map", root / plate.platemap)
     if config.platemap.compounds:
         absent += _absent_file("platemap.compounds", "file", root / config.platemap.compounds)
-    for owner, path in models.items():
-        if path:
-            absent += _absent_file(owner, "file", Path(folder) / path)
-    absent += _absent_models(config, Path(folder))
     if absent:
         absent.append("correct the paths in the plate table or `root` in the configuration")
+    absent += absent_models(config, folder)
+    if absent:
         raise ConfigError("\n".join(absent))
 
 
@@ -420,14 +413,47 @@ def _absent_file(owner, kind, path):
     return [] if os.path.isfile(path) else [f"{owner}: there is no {kind} {str(path)!r}{why_absent(path)}"]
 
 
-def _absent_models(config, folder):
-    """What is wrong with the folder of frozen models, a line each."""
-    if config.models is None:
-        return []
-    source = folder / config.models
-    if source.resolve() == (folder / "results").resolve():
-        return [f"models: {config.models!r} is this screen's own results; copy the folder, and name the copy"]
-    return [line for name in MODELS for line in _absent_file("models", "file", source / name)]
+def _weights(config):
+    """Files of weights that settings name, by their keys; empty where there is none."""
+    return {
+        "segmentation.weights": config.segmentation.weights,
+        "embedding.weights": None if config.embedding.weights == "untrained" else config.embedding.weights,
+        "embedding.backbone": config.embedding.backbone.partition("file:")[2],
+    }
+
+
+def absent_models(config, folder="."):
+    """Files of weights and of frozen models that the settings name and that are not there, a line each.
+
+    Parameters
+    ----------
+    config : Config
+    folder : str or Path
+        The screen's working directory.
+
+    Returns
+    -------
+    list of str
+        With what to do as the last line; empty where nothing is absent.
+    """
+    folder = Path(folder)
+    lines = [
+        line for owner, path in _weights(config).items() if path for line in _absent_file(owner, "file", folder / path)
+    ]
+    if config.models is not None:
+        source = folder / config.models
+        if source.resolve() == (folder / "results").resolve():
+            return [
+                *lines,
+                f"models: {config.models!r} is this screen's own results; copy the folder, and name the copy",
+            ]
+        frozen = [line for name in MODELS for line in _absent_file("models", "file", source / name)]
+        lines += (
+            [*frozen, "name the results folder of a screen that has run, or a copy of these files"] if frozen else []
+        )
+    elif lines:
+        lines.append("correct the path, which starts from the screen's folder")
+    return lines
 
 
 def explain(error, model, mapping, places=None):

@@ -201,6 +201,9 @@ def test_every_fault_is_told_once_with_plate_place_and_remedy(fault, screen):
         ({"images": {"channel_names": {"DNA": "DNA", "Red": "Actin"}}}, "error", "no image is of channel Actin"),
         ({"images": {"pattern": r"(?P<well>[A-Z]\d\d)_(?P<channel>s\d)"}}, "error", "no image of any well is left"),
         ({"chunks_per_plate": 30}, "note", "chunks_per_plate is 30"),
+        ({"models": "nowhere"}, "error", "models: there is no file"),
+        ({"models": "results"}, "error", "this screen's own results"),
+        ({"segmentation": {"weights": "nowhere.safetensors"}}, "error", "segmentation.weights: there is no file"),
     ],
 )  # fmt: skip
 def test_settings_that_do_not_fit_the_images_are_told(settings, level, what, sound_screen):

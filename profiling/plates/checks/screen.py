@@ -7,6 +7,7 @@ from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
+from profiling.config import absent_models
 from profiling.plates.checks.findings import Finding, counted, listed
 from profiling.plates.checks.plate import check_plate
 from profiling.plates.chunks import IMAGES_PER_JOB, propose_chunks
@@ -47,6 +48,8 @@ def check_screen(config, folder, read_header, names=(), deep=False):
         for plate in config.plates
         if plate.exclude == ["all"] and (not names or plate.plate in names)
     ]
+    if absent := absent_models(config, folder):
+        findings.append(Finding("error", "", absent[0], "\n".join(absent[1:-1]), absent[-1] if absent[1:] else ""))
     findings += [finding for check in checks for finding in check.findings]
     return checks, [*findings, *odd_plates(checks), *odd_jobs(checks, config)]
 
