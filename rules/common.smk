@@ -6,7 +6,8 @@ import shlex
 
 from snakemake.exceptions import WorkflowError
 
-from profiling.config import MODELS, check_files, load_config
+from profiling.config import MODELS, load_config
+from profiling.config_files import check_files
 from profiling.errors import ProfilingError
 from profiling.plates.wells import chunk_wells
 from profiling.terminal import visible

@@ -14,12 +14,12 @@ from profiling.config import (
     SECTIONS,
     Config,
     ConfigError,
-    check_files,
     find_plate,
     load_config,
     parse_settings,
     read_yaml,
 )
+from profiling.config_files import check_files
 from profiling.plate_table import read_plates
 from profiling.settings import Section, pixels
 

@@ -7,7 +7,7 @@ from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
-from profiling.config import absent_models
+from profiling.config_files import absent_models
 from profiling.plates.checks.findings import Finding, counted, listed
 from profiling.plates.checks.plate import check_plate
 from profiling.plates.chunks import IMAGES_PER_JOB, propose_chunks
