@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import time
+from contextlib import suppress
 
 from starts import command, write_config
 
@@ -65,17 +66,20 @@ def interrupt(screen, number, rule, *arguments, after=0.5):
     """Send a signal to Snakemake once it has started a job of a rule; returns what it said.
 
     SIGINT goes to its jobs, too, as Ctrl-C does in a terminal; the others to Snakemake alone.
+    Who has to wait sends it again: once a SIGTERM was seen to have no effect, for a reason not found.
     """
     process, said = start(screen, *arguments)
     while process.poll() is None and f"rule {rule}:" not in said.read_text():
         time.sleep(0.05)
     time.sleep(after)
-    if number == signal.SIGINT:
-        os.killpg(process.pid, number)
-    else:
-        process.send_signal(number)
-    code = process.wait()
-    assert code != 0, f"nothing was interrupted at {rule}:\n{said.read_text()[-3000:]}"
+    while process.poll() is None:
+        if number == signal.SIGINT:
+            os.killpg(process.pid, number)
+        else:
+            process.send_signal(number)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=15)
+    assert process.returncode != 0, f"nothing was interrupted at {rule}:\n{said.read_text()[-3000:]}"
     return said.read_text()
 
 
