@@ -1,6 +1,7 @@
 """Cells per second of processor time, from LZW files to the tables of embeddings, against a naive loop.
 
     python -m benchmarks.speed [--fields 3] [--repeats 2] [--only WORD ...] [--without WORD ...] [--folder FOLDER]
+        [--peer PYTHON]
 
 Simulated fields of 1080 x 1080 px, three channels, with about 140 cells. One process on one core; everything is
 measured in turns, and the figure is that of the fastest turn. For every network:
@@ -12,9 +13,10 @@ measured in turns, and the figure is that of the fastest turn. For every network
 - `+ classical`, `+ nuclei`: the same with segmentation by these engines and the measurements of cells.
 
 `ratio` is `job` to the naive loop (see benchmarks/naive_loop.py), `disk ratio` to that with its crops on
-disk, `peer` to the 14 cells per second that scPortrait 1.8 was measured at. Starting (reading the tables, compiling the
-network) is told apart, as a job takes minutes. Words of `--only`: naive, disk, memory, workers, and those in the names
-of the networks.
+disk, `peer` to the 14 cells per second that scPortrait 1.8 was measured at, or, with `--peer PYTHON`, to what the one
+of that Python's environment does here (see benchmarks/scportrait_worker.py). Starting (reading the tables, compiling
+the network) is told apart, as a job takes minutes. Words of `--only`: naive, disk, memory, workers, and those in the
+names of the networks.
 """
 
 import argparse
@@ -23,6 +25,7 @@ import json
 import multiprocessing
 import os
 import re
+import subprocess
 import sys
 import tempfile
 import time
@@ -37,13 +40,16 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from benchmarks.speed_screen import CHANNELS, make_screen, repeat_screen, segment_screen
+from profiling.cells.jobs import read_labels
 from profiling.embeddings.jobs import embed, embed_fields, fetch_backbone, load_engine
 from profiling.embeddings.reading import crop_sides, field_labels, read_fields, read_scaling
+from profiling.images import read_image
 from profiling.images.fields import read_flatfields
 from profiling.settings import Embedding
 from profiling.tables import read_table, write_table
 
 STEP_SECONDS = 2
+WORKER = Path(__file__).with_name("scportrait_worker.py")
 PEER = 14  # cells per CPU-second, scPortrait 1.8 with ResNet-18, masks given
 RESNET = {"backbone": "torchvision:resnet18", "weights": "untrained", "layers": ["last"], "pooling": "mean"}
 TOGETHER = {"composite": list(CHANNELS)}
@@ -76,6 +82,7 @@ def main(arguments=None):
     parser.add_argument("--only", nargs="*", default=[], metavar="WORD", help="rows with all of these words")
     parser.add_argument("--without", nargs="*", default=[], metavar="WORD", help="rows with none of these words")
     parser.add_argument("--folder", type=Path, help="keep the fields and networks there and use them again")
+    parser.add_argument("--peer", metavar="PYTHON", help="of an environment with scPortrait, which is measured, too")
     given = parser.parse_args(arguments)
     cv2.setNumThreads(1)
     sys.stdout.reconfigure(line_buffering=True)
@@ -88,7 +95,8 @@ def main(arguments=None):
         folder = given.folder or Path(temporary)
         screen = prepare_screen(folder / f"screen{given.fields}", given.fields)
         with one_core():
-            measure_rates(folder, screen, wanted, given.repeats)
+            peer = measure_peer(given.peer, screen, given.repeats) if given.peer else PEER
+            measure_rates(folder, screen, wanted, given.repeats, peer)
         name = next(iter(NETWORKS))
         prepare_network(folder, name)
         if wanted("memory"):
@@ -198,7 +206,37 @@ def repeats_of_fields(task):
     return int(np.clip(round(STEP_SECONDS / (time.process_time() - start)), 1, 6))
 
 
-def measure_rates(folder, screen, wanted, repeats):
+def measure_peer(python, screen, repeats):
+    """Print what scPortrait does on the fields, side by side in one image; its cells per second of processor time."""
+    images = read_table(screen.images, "images")
+    planes, nuclei, cells = [], [], []
+    for (well, site), own in images.groupby(["Metadata_Well", "Metadata_Site"]):
+        paths = own.set_index("Metadata_Channel")["Path"]
+        planes.append(np.stack([read_image(screen.folder / paths[channel]) for channel in CHANNELS]))
+        labels = [read_labels(screen.labels / f"{well}.tif", site, name) for name in ("Nuclei", "Cells")]
+        first = max((part.max() for part in cells), default=0)
+        for parts, part in zip((nuclei, cells), labels, strict=True):
+            parts.append(np.where(part > 0, part + first, 0))
+    arrays = {"images": np.concatenate(planes, 2), "nuclei": np.hstack(nuclei), "cells": np.hstack(cells)}
+    with tempfile.TemporaryDirectory() as temporary:
+        for name, array in arrays.items():
+            np.save(Path(temporary) / f"{name}.npy", array)
+        words = [python, WORKER, temporary, "128", "96", str(repeats + 1)]
+        said = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=True).stdout
+    found = json.loads(said)
+    rates = {
+        step: found["cells"] / min(turn[step] for turn in found["turns"])
+        for step in ("loading", "extraction", "features", "bytes")
+    }
+    print(
+        f"scPortrait: {found['cells']} cells; cells per CPU-second: images and masks to its project "
+        f"{rates['loading']:.0f}, extraction {rates['extraction']:.0f}, features {rates['features']:.0f}; "
+        f"{1 / rates['bytes'] / 1000:.1f} kB a cell on disk"
+    )
+    return 1 / (1 / rates["extraction"] + 1 / rates["features"])
+
+
+def measure_rates(folder, screen, wanted, repeats, peer):
     """Print the rates of the networks, of segmentation and of the naive loop."""
     tasks, timed, outs = {}, {}, {}
     longer = {1: screen}
@@ -250,7 +288,7 @@ def measure_rates(folder, screen, wanted, repeats):
             f"{rates['raw']:.0f}", f"{rates['stage']:.0f}", f"{rates['stage'] / rates['raw']:.0%}",
             f"{1 / duration:.0f}", f"{1 / duration / rates['raw']:.0%}",
             *(f"{1 / duration / naive[loop]:.1f}" if loop in naive else "-" for loop in RATIOS.values()),
-            f"{1 / duration / PEER:.1f}",
+            f"{1 / duration / peer:.1f}",
             *(f"{1 / (duration + masks):.0f}" for masks in segmentation.values()),
             f"{seconds[name, 'start']:.1f} s", f"{disk:.0f} B/cell",
         )  # fmt: skip

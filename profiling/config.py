@@ -343,25 +343,6 @@ def _with_barcodes(config, root):
     return config.model_copy(update={"plates": plates})
 
 
-def screen_config(results):
-    """Configuration of a screen's last start, which the workflow keeps in its results.
-
-    Raises
-    ------
-    ProfilingError
-        If it is not there, or not one that this version can run.
-    """
-    from profiling.results.layout import read_config
-
-    path = Path(results) / "config.json"
-    if not path.is_file():
-        raise ConfigError(f"there is no {path}: run this in the working directory of a screen that has run")
-    try:
-        return load_config(read_config(results))
-    except ConfigError as error:
-        raise ConfigError(f"{path}:\n{error}") from None
-
-
 def find_plate(config, name):
     """The plate of this name; raises ConfigError where there is none."""
     known = {plate.plate: plate for plate in config.plates}

@@ -6,10 +6,11 @@ import pandas as pd
 
 from profiling.cells.jobs import read_labels
 from profiling.cells.overlays import choose_fields, draw_overlay, encode_png
-from profiling.config import find_plate, image_folder, screen_config
+from profiling.config import find_plate, image_folder
 from profiling.errors import ProfilingError
 from profiling.files import whole_file
 from profiling.images.fields import chunk_images, read_field, read_flatfields, split_fields
+from profiling.kept_config import screen_config
 from profiling.parallel import map_ahead
 from profiling.plates.wells import normalise_well
 from profiling.progress import log, track

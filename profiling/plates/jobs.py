@@ -1,6 +1,7 @@
 """Listing a plate's images and reading its plate map."""
 
-from profiling.config import find_plate, screen_config
+from profiling.config import find_plate
+from profiling.kept_config import screen_config
 from profiling.plates.image_table import index_plate
 from profiling.plates.platemap import join_platemap, read_platemap
 from profiling.progress import log

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from profiling.kept_config import read_config
 from profiling.report.screen import count_rows, read_or_empty, table_files
-from profiling.results.layout import read_config
 from profiling.tables import FIELD_KEY
 from profiling.terminal import say
 

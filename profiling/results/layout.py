@@ -1,14 +1,6 @@
 """What the workflow makes: every job of a screen and its outputs, known from the configuration alone."""
 
-import json
-from pathlib import Path
-from typing import Any, Literal, NamedTuple
-
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-
-from profiling.errors import ProfilingError
-from profiling.plates.wells import LAYOUTS
-from profiling.settings import Name
+from typing import NamedTuple
 
 STAGES = (
     "images", "quality", "illumination", "segment", "overlays", "embed", "flags", "features", "phenotypes", "wells",
@@ -101,32 +93,6 @@ FROZEN_RULES = (
 """Rules in the place of `reduce`, `clusters` and `map` where models are those of another screen."""
 
 
-class _Kept(BaseModel):
-    """What is used of a configuration in results; its other settings may be those of another version."""
-
-    model_config = ConfigDict(strict=True)
-
-
-class _KeptPlate(_Kept):
-    plate: Name
-    layout: Literal[tuple(LAYOUTS)]
-    exclude: list[str] | None = None
-
-
-class _KeptSegmentation(_Kept):
-    engine: str | None = None
-    weights: str | None = None
-
-
-class _KeptConfig(_Kept):
-    plates: list[_KeptPlate] = Field(min_length=1)
-    channels: list[Name] = Field(min_length=1)
-    chunks_per_plate: int = Field(ge=1, le=999)
-    unit: Literal["cell", "field", "tile"] = "cell"
-    images: dict[str, Any] = {}
-    segmentation: _KeptSegmentation = _KeptSegmentation()
-
-
 class Screen(NamedTuple):
     """What the configuration says of a screen's files.
 
@@ -157,35 +123,6 @@ class Job(NamedTuple):
     plate: str | None
     chunk: int | None
     outputs: list[str]
-
-
-def read_config(results):
-    """The configuration that the workflow keeps in its results, as plain values.
-
-    Raises
-    ------
-    ProfilingError
-        If it is absent, not JSON, or its plates, chunks or channels are none that a screen can have.
-    """
-    path = Path(results) / "config.json"
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-        _KeptConfig.model_validate(config)
-    except FileNotFoundError:
-        raise ProfilingError(
-            f"{results}: has no config.json, so it is not the results folder of a screen that was started; name the "
-            "folder `results` of one"
-        ) from None
-    except (OSError, ValueError, RecursionError) as error:
-        why = ""
-        if isinstance(error, ValidationError):
-            first = error.errors()[0]
-            why = f" ({'.'.join(map(str, first['loc']))}: {first['msg'].partition(' or instance of ')[0]})"
-        raise ProfilingError(
-            f"{path}: is not the configuration of a screen{why}; run snakemake with `--forcerun {path}`, which "
-            "writes it again"
-        ) from None
-    return config
 
 
 def describe_screen(config):

@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from profiling.config import screen_config
 from profiling.errors import ProfilingError
 from profiling.files import whole_file
+from profiling.kept_config import read_config, screen_config
 from profiling.report.page import render
 from profiling.report.screen import read_or_empty, read_screen
 from profiling.results.findings import again
-from profiling.results.layout import PLATE_STAGES, describe_screen, read_config
+from profiling.results.layout import PLATE_STAGES, describe_screen
 from profiling.results.outdated import name_plates, outdated_lines
 from profiling.results.readable import broken_files, results_without
 from profiling.results.snakemake_files import incomplete_outputs, last_run, running, working_directory

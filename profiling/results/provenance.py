@@ -15,8 +15,9 @@ import pyarrow.parquet as pq
 
 import profiling
 from profiling.files import whole_file
+from profiling.kept_config import read_config
 from profiling.results.findings import Finding, again
-from profiling.results.layout import describe_screen, list_jobs, read_config
+from profiling.results.layout import describe_screen, list_jobs
 from profiling.results.snakemake_files import last_run, read_run, run_logs, working_directory
 from profiling.results.table_checks import facts_of
 

@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from profiling.kept_config import read_config
 from profiling.results.counts import count_so_far
 from profiling.results.exclusion import exclusions
-from profiling.results.layout import PLATE_STAGES, STAGES, describe_screen, read_config
+from profiling.results.layout import PLATE_STAGES, STAGES, describe_screen
 from profiling.results.outdated import outdated_lines
 from profiling.results.snakemake_files import incomplete_outputs, last_run, running, working_directory
 from profiling.results.states import STATES, job_states, list_outputs

@@ -7,6 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from profiling.files import TEMPORARY
+from profiling.kept_config import read_config
 from profiling.plates.wells import chunk_wells
 from profiling.progress import track
 from profiling.results.count_checks import (
@@ -20,7 +21,7 @@ from profiling.results.count_checks import (
     check_plate,
 )
 from profiling.results.findings import Finding, again, start
-from profiling.results.layout import describe_screen, list_jobs, read_config
+from profiling.results.layout import describe_screen, list_jobs
 from profiling.results.origin_checks import check_settings, check_versions, check_weights, current_config
 from profiling.results.provenance import check_hashes
 from profiling.results.snakemake_files import incomplete_outputs, last_run, running, working_directory

@@ -10,8 +10,9 @@ import pytest
 from synthetic_screen import PLATES, write_config, write_logs, write_screen
 
 from profiling.cli import main
+from profiling.kept_config import read_config
 from profiling.report.screen import read_or_empty
-from profiling.results.layout import describe_screen, list_jobs, read_config
+from profiling.results.layout import describe_screen, list_jobs
 from profiling.results.partial import absent_lines, partial_report
 from profiling.tables import read_table, write_table
 

@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 from profiling.cli import main
-from profiling.config import screen_config
 from profiling.errors import ProfilingError
+from profiling.kept_config import screen_config
 from profiling.plates.wells import chunk_wells
 from profiling.report.summary import screen_plates
 from profiling.results.layout import Job, describe_screen, list_jobs

@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from profiling.config import find_plate, parse_settings, screen_config
+from profiling.config import find_plate, parse_settings
 from profiling.embeddings.adapt.cells import every, hold_out, list_cells, read_crops, sample
 from profiling.embeddings.adapt.judge import balanced, effective_rank, gain_interval, retrieval
 from profiling.embeddings.adapt.report import as_markdown
 from profiling.errors import ProfilingError
 from profiling.files import whole_file
+from profiling.kept_config import screen_config
 from profiling.progress import log
 
 GOAL = "frozen, rotations: 4"
