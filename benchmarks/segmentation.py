@@ -67,7 +67,15 @@ def compare(truth, predicted):
     }
 
 
-def evaluate(fields, segment):
+def without_specks(truth, predicted, smallest):
+    """Both label images without the objects whose area is below a share of that of the median true object."""
+    areas = [np.bincount(labels.ravel()) for labels in (truth, predicted)]
+    nuclei = areas[0][1:][areas[0][1:] > 0]
+    limit = smallest * np.median(nuclei) if len(nuclei) else 0
+    return tuple(np.where(area[labels] < limit, 0, labels) for area, labels in zip(areas, (truth, predicted)))
+
+
+def evaluate(fields, segment, smallest=0.0):
     """Segment fields and compare each with its labels. The first field is segmented twice, once to warm up.
 
     Parameters
@@ -76,6 +84,8 @@ def evaluate(fields, segment):
         Read one after the other, so that memory does not grow with their number.
     segment : callable
         `segment(field)`: Field → (H, W) labels.
+    smallest : float
+        See `without_specks`.
 
     Returns
     -------
@@ -94,7 +104,10 @@ def evaluate(fields, segment):
         wall, processor = time.perf_counter() - wall, time.process_time() - processor
         height, width = field.image.shape
         place = {"Image": field.name, "Group": field.group, "Height": height, "Width": width}
-        rows.append({**place, **compare(field.truth, predicted), "Seconds": wall, "CPUSeconds": processor})
+        judged = (
+            compare(*without_specks(field.truth, predicted, smallest)) if smallest else compare(field.truth, predicted)
+        )
+        rows.append({**place, **judged, "Seconds": wall, "CPUSeconds": processor})
     return pd.DataFrame(rows)
 
 
@@ -357,6 +370,13 @@ def parse(arguments):
     parser.add_argument("--groups", type=_list, metavar="LIST|FILE", help="only these groups")
     parser.add_argument("--kind", metavar="HxW", help="only images of this size")
     parser.add_argument("--limit", type=int, help="at most this many images, evenly spaced")
+    parser.add_argument(
+        "--smallest",
+        type=float,
+        default=0.0,
+        metavar="SHARE",
+        help="of the median true area; smaller objects are ignored",
+    )
     parser.add_argument("--by", choices=("kind", "group"), help="a line for each kind of image (its size) or group")
     parser.add_argument("--sweep", choices=SWEEPS, action="append", help="degrade the fields step by step")
     parser.add_argument("--simulated", action="store_true", help="simulate fields, in FOLDER or a temporary one")
@@ -370,6 +390,8 @@ def parse(arguments):
         parser.error("name a FOLDER, or --simulated")
     if options.sweep and (options.predicted or options.simulated):
         parser.error("--sweep needs labelled fields and an engine")
+    if options.smallest and (options.sweep or options.simulated):
+        parser.error("--smallest is for labelled fields as they are")
     return options
 
 
@@ -398,7 +420,7 @@ def main(arguments=None):
         fields = list_fields(options.folder, options.groups_column)
         fields = choose_fields(fields, options.holdout, options.groups, options.kind, options.limit)
         if not options.sweep:
-            table = evaluate(read_fields(fields), make_engine(options.diameter))
+            table = evaluate(read_fields(fields), make_engine(options.diameter), options.smallest)
             print_result(table, options.by)
         else:
             table = run_sweeps(options.sweep, fields, make_engine, options.diameter, options.seed)

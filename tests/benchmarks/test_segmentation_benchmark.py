@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from benchmarks.degradation import SWEEPS, typical_diameter
 from benchmarks.labelled_fields import Field, choose_fields, list_fields, read_fields
 from benchmarks.segmentation import brief, evaluate, main, summarise, summarise_errors
+from benchmarks.segmentation_kinds import main as hold_out_kinds
 from profiling.cells import load_segmenter
 
 DATA = Path(os.environ.get("PROFILING_DATA", Path(__file__).resolve().parents[2].parent / "shared" / "data"))
@@ -185,3 +186,26 @@ def test_quality_on_public_nuclei():
     precision = result.set_index("IoU")["AP, mean over images"]
     assert precision[0.5] > 0.72
     assert precision[0.75] > 0.56
+
+
+def test_specks_below_a_share_of_the_median_nucleus_are_ignored():
+    truth = discs([(30, 30), (80, 40), (110, 90)])[1]
+    predicted = truth.copy()
+    truth[100:104, 20:24] = 7  # annotated, not found
+    predicted[60:64, 120:124] = 9  # found, not annotated
+    one = Field("f", 0, truth, truth)
+    strict, lenient = (evaluate([one], lambda _: predicted, smallest).iloc[0] for smallest in (0, 0.1))
+    assert strict["AP50"] == pytest.approx(3 / 5)
+    assert lenient["AP50"] == 1
+    assert (lenient["TrueObjects"], lenient["PredictedObjects"]) == (3, 3)
+
+
+def test_a_kind_that_is_held_out_is_not_trained_on(folder, tmp_path, capsys):
+    words = [str(folder), str(tmp_path / "out"), "--kinds", "100x110", "--steps", "1"]
+    hold_out_kinds(words)
+    trained = tmp_path / "out" / "without 100x110"
+    assert sorted(path.stem for path in (trained / "fields" / "images").iterdir()) == ["f0", "f1", "f2"]
+    assert "kind unseen, all" in capsys.readouterr().out
+    written = (trained / "nuclei.safetensors").stat().st_mtime_ns
+    hold_out_kinds(words)
+    assert (trained / "nuclei.safetensors").stat().st_mtime_ns == written
