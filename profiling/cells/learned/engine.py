@@ -21,14 +21,14 @@ from profiling.cells.learned.weights import read_weights
 from profiling.cells.regions import typical_diameter
 
 SMALLEST, LARGEST = 0.1, 20.0  # default size limits as fractions of the area of the typical disc
-DIAMETERS = 18.0, 32.0  # px; a field is resized if the diameter of its nuclei is outside
+DIAMETERS = 18.0, 22.0  # px; a field is resized if the diameter of its nuclei is outside
 SCALES = 0.05, 3.0
 RING = 3  # px around a nucleus that it must stand out from
 FAINTEST = 1.0  # in standard deviations of the noise of a pixel
 SURPRISE = 1.25  # the field is done again if its nuclei differ from the estimate by more than this factor
 
 
-def nuclei(nucleus_diameter, min_area, max_area, weights=None, flips=False, device="cpu"):
+def nuclei(nucleus_diameter, min_area, max_area, weights=None, flips=False, device="cpu", precision="fp32"):
     """Nuclei by the network that comes with the installation, or by one trained on the user's own fields.
 
     Parameters
@@ -41,13 +41,15 @@ def nuclei(nucleus_diameter, min_area, max_area, weights=None, flips=False, devi
     flips : bool
         Whether the maps are averaged over the four mirror images of a field: four times the time.
     device : {"cpu", "cuda"}
+    precision : {"fp32", "bf16"}
+        See `forward.load_forward`.
 
     Returns
     -------
     callable
         (H, W) real array → (H, W) uint32.
     """
-    forward = load_forward(read_weights(weights), device)
+    forward = load_forward(read_weights(weights), device, precision=precision)
     if flips:
         forward = with_flips(forward)
     return partial(find_nuclei, forward=forward, diameter=nucleus_diameter, min_area=min_area, max_area=max_area)

@@ -8,7 +8,7 @@ import numpy as np
 from profiling.cells.learned.batching import batched
 
 
-def load_forward(weights, device="cpu", threads=None):
+def load_forward(weights, device="cpu", threads=None, precision="fp32"):
     """Make the function that runs the network.
 
     Parameters
@@ -18,6 +18,8 @@ def load_forward(weights, device="cpu", threads=None):
     device : {"cpu", "cuda"}
     threads : int, optional
         Of the CPU. Left out: `OMP_NUM_THREADS`, which Snakemake sets to the threads of the job, else all cores.
+    precision : {"fp32", "bf16"}
+        Of the arithmetic; bf16 where the hardware has it, else fp32.
 
     Returns
     -------
@@ -25,18 +27,21 @@ def load_forward(weights, device="cpu", threads=None):
         (1, 2, H, W) float32 → (1, 4, H, W) float32, H and W multiples of `maps.STRIDE`. Several Python threads
         may call it at a time: on the CPU calls take turns, on a GPU those that wait run as one batch.
     """
+    if precision not in ("fp32", "bf16"):
+        raise ValueError(f"precision is {precision!r}; it must be fp32 or bf16.")
     if device == "cuda":
-        return _on_gpu(weights)
-    return _on_cpu(weights, threads or int(os.environ.get("OMP_NUM_THREADS") or len(os.sched_getaffinity(0))))
+        return _on_gpu(weights, precision)
+    threads = threads or int(os.environ.get("OMP_NUM_THREADS") or len(os.sched_getaffinity(0)))
+    return _on_cpu(weights, threads, precision)
 
 
-def _on_cpu(weights, threads):
+def _on_cpu(weights, threads, precision):
     import openvino as ov
 
     from profiling.cells.learned.graph import build_graph
 
     options = {
-        "INFERENCE_PRECISION_HINT": "f32",
+        "INFERENCE_PRECISION_HINT": "f32" if precision == "fp32" else "bf16",
         "INFERENCE_NUM_THREADS": threads,
         "NUM_STREAMS": 1,
         "ENABLE_CPU_PINNING": False,  # two jobs would be pinned to the same core
@@ -51,7 +56,7 @@ def _on_cpu(weights, threads):
     return forward
 
 
-def _on_gpu(weights):
+def _on_gpu(weights, precision):
     import torch
 
     from profiling.cells.learned.network import network_of
@@ -61,9 +66,10 @@ def _on_gpu(weights):
     network = network_of(weights).eval().to(device, memory_format=torch.channels_last)
 
     def run(inputs):
-        with torch.inference_mode(), reproducible(device):
+        lower = torch.autocast("cuda", torch.bfloat16, enabled=precision == "bf16")
+        with torch.inference_mode(), reproducible(device), lower:
             images = torch.from_numpy(inputs).pin_memory().to(device, non_blocking=True)
-            return network(images.contiguous(memory_format=torch.channels_last)).cpu().numpy()
+            return network(images.contiguous(memory_format=torch.channels_last)).float().cpu().numpy()
 
     return batched(run)
 

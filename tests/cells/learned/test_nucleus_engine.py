@@ -107,6 +107,15 @@ def test_size_limits_and_flips():
     assert match_counts(truth, found, (0.7,))[0][0] >= 0.9 * truth.max()
 
 
+def test_lower_precision_changes_the_odd_nucleus_at_most(segment):
+    image, _ = draw_nuclei(6)
+    exact = segment(image)
+    counts = match_counts(exact, load_segmenter(precision="bf16").segment(image), (0.8,))[0]
+    assert counts[0] >= 0.95 * exact.max() and counts[1:].sum() <= 0.1 * exact.max()
+    with pytest.raises(ValueError, match="precision is 'int8'"):
+        load_segmenter(precision="int8")
+
+
 def test_settings_of_another_engine_are_refused():
     with pytest.raises(ValueError, match="'nuclei' has no setting 'threshold'.*weights"):
         load_segmenter("nuclei", threshold="otsu")
