@@ -4,7 +4,7 @@ A stand-in for the nearest peer (scPortrait) where that is not installed, with t
 cut and masked by itself, scaled between percentiles of its own crop, and goes through torch in batches. With `on_disk`
 the crops pass through a file, each channel compressed by itself as float16, as the peer's HDF5 file holds them (128 px,
 LZF, two masks and the channels). The peer does more: it blurs and fills each cell's mask, keeps an index of the cells,
-copies whole images to memory-mapped files, and writes its features as CSV.
+copies whole images to memory-mapped files, and writes tables beside its features.
 """
 
 import tempfile

@@ -6,8 +6,9 @@ Run by `benchmarks.speed` with the Python of scPortrait's own environment; impor
 
 FOLDER holds `images.npy` (channels, H, W) uint16 and the label images `nuclei.npy` and `cells.npy`, whose numbers
 agree. Cells are cut to CROP px and featurised by a ResNet-18 with random weights at SIZE px, batches of 32, one thread.
-The answer is a JSON object: `cells`, and `turns`, each with `loading` (images and masks to its project), `extraction`
-and `features`, seconds of processor time, and `bytes` of the file of crops.
+The answer is a JSON object a line for each turn of the image once and of it four times side by side: `cells` that were
+extracted (scPortrait leaves out those nearer to the border than half a crop), `loading` (images and masks to its
+project), `extraction` and `features` in seconds of processor time, and `bytes` of the file of crops.
 """
 
 import json
@@ -21,6 +22,7 @@ from types import SimpleNamespace
 
 os.environ["OMP_NUM_THREADS"] = "1"
 
+import h5py
 import numpy as np
 import torch
 from scportrait.pipeline.extraction import HDF5CellExtraction
@@ -76,22 +78,29 @@ def measure(given, crop, size):
         extracted = processor_seconds()
         project.featurize()
         done = processor_seconds()
-        file = next(Path(temporary).rglob("single_cells.h5*"))
-        return {
-            "loading": loaded - start,
-            "extraction": extracted - loaded,
-            "features": done - extracted,
-            "bytes": file.stat().st_size,
-        }
+        path = next(Path(temporary).rglob("single_cells.h5*"))
+        with h5py.File(path) as file:
+            cells = len(file["obsm"]["single_cell_images"])
+        seconds = {"loading": loaded - start, "extraction": extracted - loaded, "features": done - extracted}
+        return {"cells": cells, **seconds, "bytes": path.stat().st_size}
+
+
+def side_by_side(images, nuclei, cells, times):
+    """The same image several times, its labels with numbers of their own."""
+    first = np.arange(times, dtype=np.int64) * int(cells.max())
+    labels = [np.hstack([np.where(part > 0, part + start, 0) for start in first]) for part in (nuclei, cells)]
+    return np.concatenate([images] * times, axis=2), *labels
 
 
 def main():
     folder, (crop, size, turns) = Path(sys.argv[1]), map(int, sys.argv[2:])
     torch.set_num_threads(1)
     given = [np.load(folder / f"{name}.npy") for name in ("images", "nuclei", "cells")]
-    with redirect_stdout(sys.stderr):
-        found = [measure(given, crop, size) for _ in range(turns)]
-    print(json.dumps({"cells": len(np.unique(given[1])) - 1, "turns": found}))
+    for _ in range(turns):
+        for times in (1, 4):
+            with redirect_stdout(sys.stderr):
+                found = measure(side_by_side(*given, times), crop, size)
+            print(json.dumps({"times": times, **found}), flush=True)
 
 
 if __name__ == "__main__":

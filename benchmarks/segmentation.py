@@ -19,6 +19,7 @@ from pathlib import Path
 
 import cc3d
 import cv2
+import fastremap
 import numpy as np
 import pandas as pd
 
@@ -41,6 +42,7 @@ from profiling.cells.matching import (
     count_errors,
     count_matches,
     find_overlaps,
+    intersections_over_unions,
     match_counts,
     mean_matched_iou,
 )
@@ -68,11 +70,21 @@ def compare(truth, predicted):
 
 
 def without_specks(truth, predicted, smallest):
-    """Both label images without the objects whose area is below a share of that of the median true object."""
-    areas = [np.bincount(labels.ravel()) for labels in (truth, predicted)]
-    nuclei = areas[0][1:][areas[0][1:] > 0]
-    limit = smallest * np.median(nuclei) if len(nuclei) else 0
-    return tuple(np.where(area[labels] < limit, 0, labels) for area, labels in zip(areas, (truth, predicted)))
+    """Both label images without the objects that are smaller than a share of the median true object.
+
+    Objects are matched first (IoU > 0.5): a predicted object goes with the speck that it matches, and stays with the
+    larger object that it matches, whatever its own area.
+    """
+    overlaps = find_overlaps(truth, predicted)
+    limit = smallest * np.median(overlaps.truth_areas) if len(overlaps.truth_areas) else 0
+    specks, gone = overlaps.truth_areas < limit, overlaps.predicted_areas < limit
+    pairs = intersections_over_unions(overlaps) > THRESHOLDS[0]
+    gone[overlaps.predicted[pairs]] = specks[overlaps.truth[pairs]]
+    cut = []
+    for labels, dropped in ((truth, specks), (predicted, gone)):
+        numbers = fastremap.renumber(np.ascontiguousarray(labels))[0]
+        cut.append(np.where(np.r_[False, dropped][numbers], 0, numbers))
+    return cut
 
 
 def evaluate(fields, segment, smallest=0.0):
@@ -338,7 +350,7 @@ def _cores():
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
-def _setting(text):
+def parse_setting(text):
     """Turn NAME=VALUE from the command line into a pair; numbers and booleans become such."""
     name, _, value = text.partition("=")
     for convert in (int, float):
@@ -363,7 +375,7 @@ def parse(arguments):
     parser.add_argument("folder", type=Path, nargs="?", help="with images/ and labels/")
     parser.add_argument("--engine", default="classical", help="of profiling.cells, or cellprofiler")
     parser.add_argument("--diameter", type=float, help="nucleus diameter in px (estimated per image if absent)")
-    parser.add_argument("--set", type=_setting, action="append", default=[], metavar="NAME=VALUE", dest="settings")
+    parser.add_argument("--set", type=parse_setting, action="append", default=[], metavar="NAME=VALUE", dest="settings")
     parser.add_argument("--predicted", type=Path, help="folder of label images to judge in the place of an engine")
     parser.add_argument("--groups-column", default="field_group", help="column of index.csv that names the groups")
     parser.add_argument("--holdout", type=int, metavar="N", help="only groups whose number is a multiple of N")
@@ -375,7 +387,7 @@ def parse(arguments):
         type=float,
         default=0.0,
         metavar="SHARE",
-        help="of the median true area; smaller objects are ignored",
+        help="ignore objects smaller than this share of the median true area",
     )
     parser.add_argument("--by", choices=("kind", "group"), help="a line for each kind of image (its size) or group")
     parser.add_argument("--sweep", choices=SWEEPS, action="append", help="degrade the fields step by step")

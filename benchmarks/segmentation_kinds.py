@@ -5,9 +5,8 @@
 FOLDER as in benchmarks/segmentation.py. Images of one size are of one kind (microscope, assay, tissue). For each entry
 of `--kinds` a network is trained from random weights on all fields of the other kinds, and judged on all fields of
 these; without the option every kind is held out by itself. The training is that of `profiling train-segmenter`, but far
-shorter than the one whose weights are shipped, so that a control is trained as long on four fifths of the groups of all
-kinds: what an unseen kind costs is the difference of the two on the last fifth. Trained networks stay in OUT and are
-used again.
+shorter than the one whose weights are shipped, so a control is trained for as many steps on four fifths of the groups
+of all kinds, and both are judged on the last fifth. Trained networks stay in OUT and are used again.
 """
 
 import argparse
@@ -66,25 +65,25 @@ def main(arguments=None):
 
 
 def train_on(fields, out, simulated, settings):
-    """Train a network on some fields; the path of its weights."""
-    weights = out / "nuclei.safetensors"
-    if weights.is_file():
-        return weights
+    """Train a network on some fields, if that has not been done; the path of its weights."""
     sources = [Source(folder=link_fields(fields, out / "fields"), hold_out=False)]
     if simulated:
         sources.append(Source(folder=simulated, share=SIMULATED_SHARE, components=True, hold_out=False))
     train(Training(sources=sources, **settings), out)
-    return weights
+    return out / "nuclei.safetensors"
 
 
 def link_fields(fields, folder):
     """Make a folder of annotated fields that holds links to some; its path."""
     for part, column in (("images", "ImagePath"), ("labels", "LabelPath")):
-        (folder / part).mkdir(parents=True, exist_ok=True)
-        for path in fields[column]:
-            link = folder / part / path.name
-            if not link.exists():
-                os.symlink(path.resolve(), link)
+        links = {path.name: path.resolve() for path in fields[column]}
+        if (folder / part).is_dir():
+            if {path.name: path.resolve() for path in (folder / part).iterdir()} != links:
+                raise ValueError(f"{folder} holds other fields; take another OUT, or remove it")
+            continue
+        (folder / part).mkdir(parents=True)
+        for name, path in links.items():
+            os.symlink(path, folder / part / name)
     index = pd.DataFrame({"image": fields["Image"], "field_group": fields["Group"]})
     index.to_csv(folder / "index.csv", index=False)
     return folder

@@ -1,11 +1,13 @@
 """Time of the nuclei of a field on one core, against CellProfiler's IdentifyPrimaryObjects.
 
-    python -m benchmarks.segmentation_speed [IMAGE ...] [--diameter PX] [--cellprofiler PYTHON] [--profile]
+    python -m benchmarks.segmentation_speed [IMAGE ...] [--engine NAME] [--set NAME=VALUE] [--diameter PX]
+        [--cellprofiler PYTHON] [--profile]
 
 Without images, a simulated field of 1080 x 1080 px with about 140 nuclei. Both work in turns on the same
 field, one thread each; the figure is the processor time of the fastest of several turns. The replica in
-benchmarks/cellprofiler_primary.py needs `centrosome`; `--cellprofiler` names the Python of an environment with
-CellProfiler 4.2, whose module is then timed as well and its labels compared with those of the replica.
+benchmarks/cellprofiler_primary.py is left out where `centrosome` is not installed; `--cellprofiler` names the Python of
+an environment with CellProfiler 4.2, whose module is then timed as well and its labels compared with those of the
+replica.
 """
 
 import argparse
@@ -17,13 +19,14 @@ import subprocess
 import tempfile
 import time
 from contextlib import contextmanager, nullcontext
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from benchmarks.cellprofiler_primary import identify_primary_objects, scaled
-from benchmarks.segmentation import limit_threads
+from benchmarks.segmentation import limit_threads, parse_setting
 from profiling.cells import load_segmenter
 from profiling.cells.matching import THRESHOLDS, find_overlaps, intersections_over_unions
 from profiling.demo.cells import paint_field
@@ -142,6 +145,7 @@ def main(arguments=None):
     )
     parser.add_argument("images", type=Path, nargs="*")
     parser.add_argument("--engine", default="classical")
+    parser.add_argument("--set", type=parse_setting, action="append", default=[], metavar="NAME=VALUE", dest="settings")
     parser.add_argument("--diameter", type=float, help="nucleus diameter, px (absent: estimated; CellProfiler 10-40)")
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--cellprofiler", metavar="PYTHON", help="Python of an environment with CellProfiler 4.2")
@@ -149,14 +153,16 @@ def main(arguments=None):
     options = parser.parse_args(arguments)
 
     limit_threads(1)
-    segment = load_segmenter(options.engine, nucleus_diameter=options.diameter).segment
+    segment = load_segmenter(options.engine, nucleus_diameter=options.diameter, **dict(options.settings)).segment
     limits = (None, None) if options.diameter is None else (0.5 * options.diameter, 2 * options.diameter)
     replica_limits = () if options.diameter is None else limits
     ours, replica = options.engine, "replica"
     rows = []
     genuine = running_cellprofiler(options.cellprofiler, limits) if options.cellprofiler else nullcontext()
     with genuine as cellprofiler:
-        methods = {ours: timed(segment), replica: timed(lambda image: identify_primary_objects(image, *replica_limits))}
+        methods = {ours: timed(segment)}
+        if find_spec("centrosome"):
+            methods[replica] = timed(lambda image: identify_primary_objects(image, *replica_limits))
         if cellprofiler:
             methods["CellProfiler"] = cellprofiler
         fields = {path.stem[:24]: read_image(path) for path in options.images} or {"simulated": simulated_field()}
@@ -166,7 +172,7 @@ def main(arguments=None):
             row |= {f"{method} n": len(np.unique(found)) - 1 for method, found in labels.items()}
             row |= {f"{method} ms": 1000 * duration for method, duration in seconds.items()}
             row |= {f"{method} ratio": seconds[method] / seconds[ours] for method in methods if method != ours}
-            if cellprofiler:
+            if cellprofiler and replica in methods:
                 row["replica = CellProfiler"] = agreement(labels[replica], labels["CellProfiler"])
             rows.append(row)
             if options.profile:
@@ -174,7 +180,8 @@ def main(arguments=None):
     table = pd.DataFrame(rows)
     print(table.to_string(index=False, float_format=lambda value: f"{value:.3g}"))
     ratios = table.filter(like=" ratio")
-    print("median ratio: " + ", ".join(f"{name[:-6]} {value:.2f}" for name, value in ratios.median().items()))
+    if len(methods) > 1:
+        print("median ratio: " + ", ".join(f"{name[:-6]} {value:.2f}" for name, value in ratios.median().items()))
 
 
 if __name__ == "__main__":

@@ -13,10 +13,9 @@ measured in turns, and the figure is that of the fastest turn. For every network
 - `+ classical`, `+ nuclei`: the same with segmentation by these engines and the measurements of cells.
 
 `ratio` is `job` to the naive loop (see benchmarks/naive_loop.py), `disk ratio` to that with its crops on
-disk, `peer` to the 14 cells per second that scPortrait 1.8 was measured at, or, with `--peer PYTHON`, to what the one
-of that Python's environment does here (see benchmarks/scportrait_worker.py). Starting (reading the tables, compiling
-the network) is told apart, as a job takes minutes. Words of `--only`: naive, disk, memory, workers, and those in the
-names of the networks.
+disk, and, with `--peer PYTHON`, `peer` to scPortrait (see benchmarks/scportrait_worker.py), which runs first, in a
+process of its own. Starting (reading the tables, compiling the network) is reported separately, as a job takes minutes.
+Words of `--only`: naive, disk, memory, workers, and those in the names of the networks.
 """
 
 import argparse
@@ -49,8 +48,8 @@ from profiling.settings import Embedding
 from profiling.tables import read_table, write_table
 
 STEP_SECONDS = 2
-WORKER = Path(__file__).with_name("scportrait_worker.py")
-PEER = 14  # cells per CPU-second, scPortrait 1.8 with ResNet-18, masks given
+PEER_WORKER = Path(__file__).with_name("scportrait_worker.py")
+PEER_CROP, PEER_SIZE = 128, 96  # px
 RESNET = {"backbone": "torchvision:resnet18", "weights": "untrained", "layers": ["last"], "pooling": "mean"}
 TOGETHER = {"composite": list(CHANNELS)}
 BLOCK5 = {"backbone": "efficientnet_lite0", "layers": ["blocks.5"], "pooling": "mean+std"}
@@ -69,7 +68,7 @@ NETWORKS = {
 Random weights are as fast as trained ones.
 """
 ENGINES = ("classical", "nuclei")
-RATIOS = {"ratio": "naive resnet18 96 composite fp32", "disk ratio": "naive disk resnet18 128 composite fp32"}
+RATIOS = {"ratio": "naive resnet18 96 composite fp32", "disk ratio": "naive disk resnet18 96 composite fp32"}
 
 
 def main(arguments=None):
@@ -95,7 +94,7 @@ def main(arguments=None):
         folder = given.folder or Path(temporary)
         screen = prepare_screen(folder / f"screen{given.fields}", given.fields)
         with one_core():
-            peer = measure_peer(given.peer, screen, given.repeats) if given.peer else PEER
+            peer = measure_peer(given.peer, screen, given.repeats) if given.peer else None
             measure_rates(folder, screen, wanted, given.repeats, peer)
         name = next(iter(NETWORKS))
         prepare_network(folder, name)
@@ -207,9 +206,43 @@ def repeats_of_fields(task):
 
 
 def measure_peer(python, screen, repeats):
-    """Print what scPortrait does on the fields, side by side in one image; its cells per second of processor time."""
-    images = read_table(screen.images, "images")
+    """Print what scPortrait does on the fields; its cells per second of processor time, its start subtracted."""
+    with tempfile.TemporaryDirectory() as temporary:
+        for name, array in mosaic(screen, PEER_CROP // 2).items():
+            np.save(Path(temporary) / f"{name}.npy", array)
+        words = [python, PEER_WORKER, temporary, str(PEER_CROP), str(PEER_SIZE), str(repeats + 1)]
+        said = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=True).stdout
+    cells, rates, starts = peer_rates([json.loads(line) for line in said.splitlines()])
+    print(
+        f"scPortrait, {cells} cells and four times as many: cells per CPU-second, start in brackets: "
+        + ", ".join(f"{step} {rate:.0f} ({starts[step]:.1f} s)" for step, rate in rates.items() if step != "bytes")
+        + f"; {1 / rates['bytes'] / 1000:.1f} kB a cell on disk"
+    )
+    return 1 / (1 / rates["extraction"] + 1 / rates["features"])
+
+
+def peer_rates(turns):
+    """Cells of the shorter image, cells a second (and a byte) by step, and what each step costs before its first cell.
+
+    Parameters
+    ----------
+    turns : list of dict
+        What `scportrait_worker` answers. Of an image and of a longer one the fastest turn counts; the rate is that of
+        the cells that the longer one has more.
+    """
+    short, long = sorted({turn["cells"] for turn in turns})
+    rates, starts = {}, {}
+    for step in ("loading", "extraction", "features", "bytes"):
+        few, many = (min(turn[step] for turn in turns if turn["cells"] == cells) for cells in (short, long))
+        rates[step] = (long - short) / (many - few)
+        starts[step] = few - short / rates[step]
+    return short, rates, starts
+
+
+def mosaic(screen, margin):
+    """Fields side by side, with a reflected margin in which there are no masks: images, nuclei and cells."""
     planes, nuclei, cells = [], [], []
+    images = read_table(screen.images, "images")
     for (well, site), own in images.groupby(["Metadata_Well", "Metadata_Site"]):
         paths = own.set_index("Metadata_Channel")["Path"]
         planes.append(np.stack([read_image(screen.folder / paths[channel]) for channel in CHANNELS]))
@@ -217,23 +250,12 @@ def measure_peer(python, screen, repeats):
         first = max((part.max() for part in cells), default=0)
         for parts, part in zip((nuclei, cells), labels, strict=True):
             parts.append(np.where(part > 0, part + first, 0))
-    arrays = {"images": np.concatenate(planes, 2), "nuclei": np.hstack(nuclei), "cells": np.hstack(cells)}
-    with tempfile.TemporaryDirectory() as temporary:
-        for name, array in arrays.items():
-            np.save(Path(temporary) / f"{name}.npy", array)
-        words = [python, WORKER, temporary, "128", "96", str(repeats + 1)]
-        said = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=True).stdout
-    found = json.loads(said)
-    rates = {
-        step: found["cells"] / min(turn[step] for turn in found["turns"])
-        for step in ("loading", "extraction", "features", "bytes")
+    around = ((margin, margin), (margin, margin))
+    return {
+        "images": np.pad(np.concatenate(planes, 2), ((0, 0), *around), mode="reflect"),
+        "nuclei": np.pad(np.hstack(nuclei), around),
+        "cells": np.pad(np.hstack(cells), around),
     }
-    print(
-        f"scPortrait: {found['cells']} cells; cells per CPU-second: images and masks to its project "
-        f"{rates['loading']:.0f}, extraction {rates['extraction']:.0f}, features {rates['features']:.0f}; "
-        f"{1 / rates['bytes'] / 1000:.1f} kB a cell on disk"
-    )
-    return 1 / (1 / rates["extraction"] + 1 / rates["features"])
 
 
 def measure_rates(folder, screen, wanted, repeats, peer):
@@ -288,7 +310,7 @@ def measure_rates(folder, screen, wanted, repeats, peer):
             f"{rates['raw']:.0f}", f"{rates['stage']:.0f}", f"{rates['stage'] / rates['raw']:.0%}",
             f"{1 / duration:.0f}", f"{1 / duration / rates['raw']:.0%}",
             *(f"{1 / duration / naive[loop]:.1f}" if loop in naive else "-" for loop in RATIOS.values()),
-            f"{1 / duration / peer:.1f}",
+            f"{1 / duration / peer:.1f}" if peer else "-",
             *(f"{1 / (duration + masks):.0f}" for masks in segmentation.values()),
             f"{seconds[name, 'start']:.1f} s", f"{disk:.0f} B/cell",
         )  # fmt: skip
@@ -296,8 +318,8 @@ def measure_rates(folder, screen, wanted, repeats, peer):
 
 
 def naive_loops(screen, wanted):
-    """The naive loop as steps to time: the network at 96 px, and at 128 px through a file, as the peer does."""
-    variants = dict(zip(RATIOS.values(), ({}, {"on_disk": True}), strict=True))
+    """The naive loop as steps to time: crops of 96 px, and crops of 128 px that pass through a file, as the peer's."""
+    variants = dict(zip(RATIOS.values(), ({"crop": 96}, {"crop": 128, "on_disk": True}), strict=True))
     if not any(wanted(name) for name in variants):
         return {}
     import torch
@@ -316,12 +338,11 @@ def naive_loops(screen, wanted):
         centres = rows[["Nuclei_Location_CenterY", "Nuclei_Location_CenterX"]].to_numpy()
         fields.append((paths, rows, centres, rows["Metadata_CellID"].to_numpy()))
 
-    def run(crop, **options):
+    def run(**options):
         given = ((paths, field_labels(screen.labels, rows), *rest) for paths, rows, *rest in fields)
-        return len(naive_features(given, network, crop, crop, **options)[0])
+        return len(naive_features(given, network, size=96, **options)[0])
 
-    sizes = {name: 128 if "128" in name else 96 for name in variants}
-    return {name: functools.partial(run, sizes[name], **variants[name]) for name in variants if wanted(name)}
+    return {name: functools.partial(run, **options) for name, options in variants.items() if wanted(name)}
 
 
 def take_turns(steps, repeats):

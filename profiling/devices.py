@@ -24,6 +24,13 @@ def accelerator_present():
     return apple or Path("/dev/dxg").exists() or any(Path("/dev").glob("nvidia[0-9]*"))
 
 
+def cpu_has_bf16():
+    """Whether this CPU computes in bf16, rather than emulating it."""
+    import openvino as ov
+
+    return "BF16" in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
 def choose_device(device="auto", wait=10.0):
     """Torch device for this process, alone on its GPU until the process ends.
 

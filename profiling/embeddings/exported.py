@@ -63,11 +63,6 @@ def compile_network(path, precision="fp32", threads=1, batch_size=BATCH_SIZE):
     return core.compile_model(model, "CPU", options)
 
 
-def has_bf16():
-    """Whether this CPU computes in bf16, rather than emulating it."""
-    return "BF16" in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-
-
 def load_exported(path, composite=False, precision="fp32", threads=1):
     """The embedder of an exported network on the CPU.
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow as pa
 from threadpoolctl import threadpool_limits
 
-from profiling.devices import accelerator_present, choose_device
+from profiling.devices import accelerator_present, choose_device, cpu_has_bf16
 from profiling.embeddings.crops import thumbnail
 from profiling.embeddings.reading import crop_sides, read_fields, read_scaling
 from profiling.errors import ProfilingError
@@ -199,12 +199,9 @@ def decided_precision(settings, record=None):
             "embedding.precision is auto, which needs the record of `profiling precision`; give it, or set fp32 or bf16"
         )
     decided = json.loads(Path(record).read_text())["precision"]
-    if decided == "bf16" and runs_on_cpu(settings):
-        from profiling.embeddings.exported import has_bf16
-
-        if not has_bf16():
-            log.warning("%s says bf16, which this machine does not have: computed in fp32", record)
-            return "fp32"
+    if decided == "bf16" and runs_on_cpu(settings) and not cpu_has_bf16():
+        log.warning("%s says bf16, which this machine does not have: computed in fp32", record)
+        return "fp32"
     return decided
 
 

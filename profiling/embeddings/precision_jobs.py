@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
+from profiling.devices import cpu_has_bf16
 from profiling.embeddings import precision as check
 from profiling.embeddings.jobs import embed_fields, load_engine, runs_on_cpu
 from profiling.embeddings.reading import crop_sides, read_fields, read_scaling
@@ -105,9 +106,7 @@ def sample_cells(tables, labels):
 def has_bf16(settings):
     """Whether the hardware of the settings computes in bf16."""
     if runs_on_cpu(settings):
-        from profiling.embeddings.exported import has_bf16
-
-        return has_bf16()
+        return cpu_has_bf16()
     import torch
 
     return torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)

@@ -34,8 +34,8 @@ class Segmentation(Section):
     device: Literal["cpu", "cuda"] = Field("cpu", description="Where the network runs. Of `engine: nuclei`.")
     precision: Literal["fp32", "bf16"] = Field(
         "fp32",
-        description="Arithmetic of the network. `bf16` halves its time on processors that have it and changes the odd "
-        "nucleus; on others it is `fp32`. Of `engine: nuclei`.",
+        description="Arithmetic of the network on a CPU. `bf16` halves its time on processors that have it and changes "
+        "the odd nucleus; others say so in the log and take `fp32`. Of `engine: nuclei`.",
     )
     nuclei_channel: str | None = Field(None, description="Channel of the nuclei. Left out: the first of `channels`.")
     nucleus_diameter: Length | None = Field(
@@ -85,6 +85,8 @@ class Segmentation(Section):
             given = [name for name in names if getattr(self, name) != type(self).model_fields[name].default]
             if engine != self.engine and given:
                 raise ValueError(f"{given[0]} is a setting of `engine: {engine}`, not of `engine: {self.engine}`")
+        if self.device == "cuda" and self.precision != "fp32":
+            raise ValueError("precision is a setting of `device: cpu`, not of `device: cuda`")
         return self
 
 

@@ -14,6 +14,7 @@ from benchmarks.labelled_fields import Field, choose_fields, list_fields, read_f
 from benchmarks.segmentation import brief, evaluate, main, summarise, summarise_errors
 from benchmarks.segmentation_kinds import main as hold_out_kinds
 from profiling.cells import load_segmenter
+from profiling.errors import ProfilingError
 
 DATA = Path(os.environ.get("PROFILING_DATA", Path(__file__).resolve().parents[2].parent / "shared" / "data"))
 
@@ -193,19 +194,23 @@ def test_specks_below_a_share_of_the_median_nucleus_are_ignored():
     predicted = truth.copy()
     truth[100:104, 20:24] = 7  # annotated, not found
     predicted[60:64, 120:124] = 9  # found, not annotated
+    truth[10:15, 100:105] = 11  # below the limit, found by something above it
+    predicted[10:15, 100:106] = 11
     one = Field("f", 0, truth, truth)
-    strict, lenient = (evaluate([one], lambda _: predicted, smallest).iloc[0] for smallest in (0, 0.1))
-    assert strict["AP50"] == pytest.approx(3 / 5)
+    strict, lenient = (evaluate([one], lambda _: predicted, smallest).iloc[0] for smallest in (0, 28 / 253))
+    assert strict["AP50"] == pytest.approx(4 / 6)
     assert lenient["AP50"] == 1
     assert (lenient["TrueObjects"], lenient["PredictedObjects"]) == (3, 3)
 
 
 def test_a_kind_that_is_held_out_is_not_trained_on(folder, tmp_path, capsys):
-    words = [str(folder), str(tmp_path / "out"), "--kinds", "100x110", "--steps", "1"]
-    hold_out_kinds(words)
-    trained = tmp_path / "out" / "without 100x110"
-    assert sorted(path.stem for path in (trained / "fields" / "images").iterdir()) == ["f0", "f1", "f2"]
+    words = [str(folder), str(tmp_path / "out"), "--kinds", "100x110", "--steps"]
+    hold_out_kinds([*words, "1"])
+    trained = tmp_path / "out" / "without 100x110" / "fields" / "images"
+    assert sorted(path.stem for path in trained.iterdir()) == ["f0", "f1", "f2"]
     assert "kind unseen, all" in capsys.readouterr().out
-    written = (trained / "nuclei.safetensors").stat().st_mtime_ns
-    hold_out_kinds(words)
-    assert (trained / "nuclei.safetensors").stat().st_mtime_ns == written
+    with pytest.raises(ProfilingError, match="trained with other settings"):
+        hold_out_kinds([*words, "2"])
+    (trained / "f1.png").unlink()
+    with pytest.raises(ValueError, match="holds other fields"):
+        hold_out_kinds([*words, "1"])

@@ -1,12 +1,16 @@
+import sys
 import time
 
 import numpy as np
 import pytest
 import tifffile
 
+from benchmarks import speed
 from benchmarks.naive_loop import _read, _write, cut_field
 from benchmarks.speed import NETWORKS, take_turns
+from benchmarks.speed_screen import make_screen
 from profiling.settings import Embedding
+from profiling.tables import read_table
 
 
 def test_the_naive_loop_cuts_masks_and_scales_each_cell(tmp_path):
@@ -51,3 +55,29 @@ def test_the_networks_that_are_measured_are_valid_settings(name):
     settings = Embedding(**{"crop": "96 px", **NETWORKS[name]})
     assert settings.precision == name.split()[-1]
     assert (settings.composite is None) == ("channels" in name)
+
+
+STUB = """
+import json, sys
+import numpy as np
+images, nuclei, cells = (np.load(f"{sys.argv[1]}/{name}.npy") for name in ("images", "nuclei", "cells"))
+assert images.shape == (3, 1080 + 128, 2 * 1080 + 128) and images.dtype == np.uint16
+assert nuclei.shape == cells.shape == images.shape[1:]
+assert not cells[:64].any() and not cells[:, -64:].any()
+assert (cells[nuclei > 0] == nuclei[nuclei > 0]).all()
+count = len(np.unique(nuclei)) - 1
+for slower in (1, 0):
+    for times in (1, 4):
+        seconds = {"extraction": 2 + times * count / 100, "features": 3 + times * count / 50 + slower, "loading": times}
+        print(json.dumps({"cells": times * count, "bytes": times * count * 1000, **seconds}))
+"""
+
+
+def test_the_peer_is_asked_for_all_cells_and_its_start_is_subtracted(tmp_path, monkeypatch, capsys):
+    screen = make_screen(tmp_path / "screen", 2)
+    (tmp_path / "stub.py").write_text(STUB)
+    monkeypatch.setattr(speed, "PEER_WORKER", tmp_path / "stub.py")
+    assert speed.measure_peer(sys.executable, screen, 1) == pytest.approx(1 / (1 / 100 + 1 / 50))
+    said = capsys.readouterr().out
+    assert f"{len(read_table(screen.segmented, 'segmented'))} cells" in said
+    assert "extraction 100 (2.0 s), features 50 (3.0 s); 1.0 kB" in said

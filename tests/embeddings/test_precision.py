@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from profiling.embeddings import exported
+from profiling.embeddings import jobs
 from profiling.embeddings.jobs import decided_precision
 from profiling.embeddings.precision import compare, nearest, standardise
 from profiling.embeddings.precision_jobs import judge, sample_cells
@@ -87,9 +87,9 @@ def test_a_machine_without_bf16_computes_in_fp32_and_says_so(tmp_path, monkeypat
     record = tmp_path / "precision-P.json"
     record.write_text(json.dumps({"precision": "bf16"}))
     settings = Embedding(precision="auto", device="cpu")
-    monkeypatch.setattr(exported, "has_bf16", lambda: True)
+    monkeypatch.setattr(jobs, "cpu_has_bf16", lambda: True)
     assert decided_precision(settings, record) == "bf16"
-    monkeypatch.setattr(exported, "has_bf16", lambda: False)
+    monkeypatch.setattr(jobs, "cpu_has_bf16", lambda: False)
     with caplog.at_level("WARNING", logger="profiling"):
         assert decided_precision(settings, record) == "fp32"
     assert "does not have" in caplog.text

@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import time
-from contextlib import suppress
+import warnings
 
 from starts import command, write_config
 
@@ -65,22 +65,32 @@ def run(screen, *arguments):
 def interrupt(screen, number, rule, *arguments, after=0.5):
     """Send a signal to Snakemake once it has started a job of a rule; returns what it said.
 
-    SIGINT goes to its jobs, too, as Ctrl-C does in a terminal; the others to Snakemake alone.
-    Who has to wait sends it again: once a SIGTERM was seen to have no effect, for a reason not found.
+    SIGINT goes to its jobs, too, as Ctrl-C does in a terminal; the others to Snakemake alone. Snakemake is to say that
+    it heard a SIGTERM. Once it was seen not to have, for a reason not found: then it is sent once more, with a warning.
     """
     process, said = start(screen, *arguments)
     while process.poll() is None and f"rule {rule}:" not in said.read_text():
         time.sleep(0.05)
     time.sleep(after)
-    while process.poll() is None:
-        if number == signal.SIGINT:
-            os.killpg(process.pid, number)
-        else:
-            process.send_signal(number)
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(timeout=15)
-    assert process.returncode != 0, f"nothing was interrupted at {rule}:\n{said.read_text()[-3000:]}"
+    if number == signal.SIGINT:
+        os.killpg(process.pid, number)
+    else:
+        process.send_signal(number)
+    if number == signal.SIGTERM and not _heard(process, said):
+        warnings.warn(f"Snakemake did not hear a SIGTERM at {rule}:\n{said.read_text()[-1000:]}", stacklevel=2)
+        process.send_signal(number)
+    code = process.wait()
+    assert code != 0, f"nothing was interrupted at {rule}:\n{said.read_text()[-3000:]}"
     return said.read_text()
+
+
+def _heard(process, said, seconds=15):
+    end = time.monotonic() + seconds
+    while process.poll() is None and time.monotonic() < end:
+        if "Will exit after finishing currently running jobs" in said.read_text():
+            return True
+        time.sleep(0.05)
+    return process.poll() is not None
 
 
 def unlock(screen):

@@ -6,6 +6,8 @@ import threading
 import numpy as np
 
 from profiling.cells.learned.batching import batched
+from profiling.devices import choose_device, cpu_has_bf16, reproducible
+from profiling.progress import log
 
 
 def load_forward(weights, device="cpu", threads=None, precision="fp32"):
@@ -19,7 +21,7 @@ def load_forward(weights, device="cpu", threads=None, precision="fp32"):
     threads : int, optional
         Of the CPU. Left out: `OMP_NUM_THREADS`, which Snakemake sets to the threads of the job, else all cores.
     precision : {"fp32", "bf16"}
-        Of the arithmetic; bf16 where the hardware has it, else fp32.
+        Of the arithmetic on the CPU; bf16 where it has that, else fp32 with a warning.
 
     Returns
     -------
@@ -30,7 +32,12 @@ def load_forward(weights, device="cpu", threads=None, precision="fp32"):
     if precision not in ("fp32", "bf16"):
         raise ValueError(f"precision is {precision!r}; it must be fp32 or bf16.")
     if device == "cuda":
-        return _on_gpu(weights, precision)
+        if precision != "fp32":
+            raise ValueError("precision is a setting of the CPU; on a GPU the network is not what takes the time.")
+        return _on_gpu(weights)
+    if precision == "bf16" and not cpu_has_bf16():
+        log.warning("this CPU does not compute in bf16: the nucleus network runs in fp32, at about half the speed")
+        precision = "fp32"
     threads = threads or int(os.environ.get("OMP_NUM_THREADS") or len(os.sched_getaffinity(0)))
     return _on_cpu(weights, threads, precision)
 
@@ -56,20 +63,18 @@ def _on_cpu(weights, threads, precision):
     return forward
 
 
-def _on_gpu(weights, precision):
+def _on_gpu(weights):
     import torch
 
     from profiling.cells.learned.network import network_of
-    from profiling.devices import choose_device, reproducible
 
     device = choose_device("cuda")
     network = network_of(weights).eval().to(device, memory_format=torch.channels_last)
 
     def run(inputs):
-        lower = torch.autocast("cuda", torch.bfloat16, enabled=precision == "bf16")
-        with torch.inference_mode(), reproducible(device), lower:
+        with torch.inference_mode(), reproducible(device):
             images = torch.from_numpy(inputs).pin_memory().to(device, non_blocking=True)
-            return network(images.contiguous(memory_format=torch.channels_last)).float().cpu().numpy()
+            return network(images.contiguous(memory_format=torch.channels_last)).cpu().numpy()
 
     return batched(run)
 
