@@ -24,9 +24,11 @@ SMOOTHING = 0.03  # sigma of the image's smoothing as a fraction of the diameter
 HALO_FRACTION = 0.4  # of the mean of a nucleus' brighter half; what is dimmer is its halo
 SMALLEST, LARGEST = 0.08, 10.0  # default size limits as fractions of the area of the typical disc
 LARGEST_HOLE = 0.5  # as a fraction of the area of the typical disc
-GUESSED_DIAMETER = 16.0  # px, the scale of smoothing while the diameter is estimated
+COARSEST_SIDE = 300  # px, of the reduced image that the estimate of the diameter starts with
+CLEAR_DIAMETER = 14.0  # px; nuclei this wide need no finer image
+AGREEMENT = 1.2  # the largest ratio of two estimates that agree
+GUESSED_DIAMETER = 12.0  # px, the scale of smoothing while the diameter is estimated
 SPECK = 20  # px², smaller objects are not counted in the estimate
-ESTIMATION_SIDE = 1024  # px, larger images are reduced for the estimate
 SHRINKAGE = 0.9  # the first outlines, at one threshold for all, are too wide
 
 
@@ -52,7 +54,7 @@ def segment_nuclei(image, nucleus_diameter, min_area, max_area, threshold, thres
     """
     integer = np.issubdtype(image.dtype, np.integer)
     image = np.ascontiguousarray(image, np.float32)
-    diameter = nucleus_diameter or estimate_diameter(image, integer)
+    diameter = nucleus_diameter or estimate_diameter(image, integer)[0]
     if diameter is None:
         return np.zeros(image.shape, np.uint32)
     smooth = blur(image, max(SMOOTHING * diameter, 0.5))
@@ -79,7 +81,9 @@ def renumber(labels):
 def estimate_diameter(image, integer=False):
     """Estimate the typical diameter of the nuclei of an image.
 
-    See `regions.typical_diameter`, after a first segmentation at one threshold.
+    See `regions.typical_diameter`, after a first segmentation at one threshold of the image reduced, and of ever finer
+    ones until nuclei are `CLEAR_DIAMETER` wide and two estimates agree: what is large can be measured on few pixels,
+    and what gets smaller whenever the image gets finer is clumps or haze.
 
     Parameters
     ----------
@@ -89,20 +93,32 @@ def estimate_diameter(image, integer=False):
 
     Returns
     -------
-    float or None
+    diameter : float or None
         px; None if nothing stands out from the background.
+    sure : bool
+        Whether the last two estimates agree.
     """
-    factor = -(-max(image.shape) // ESTIMATION_SIDE)
-    if factor > 1:
-        size = image.shape[1] // factor, image.shape[0] // factor
-        image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    factor, coarser = max(2, -(-max(image.shape) // COARSEST_SIDE)), None
+    while True:
+        size = max(image.shape[1] // factor, 1), max(image.shape[0] // factor, 1)
+        reduced = cv2.resize(image, size, interpolation=cv2.INTER_AREA) if factor > 1 else image
+        width = _diameter_at_one_threshold(reduced, integer)
+        diameter = None if width is None else factor * width
+        sure = None not in (diameter, coarser) and 1 / AGREEMENT <= diameter / coarser <= AGREEMENT
+        if factor == 1 or (sure and width >= CLEAR_DIAMETER):
+            return diameter, sure
+        factor, coarser = -(-factor // 2), diameter
+
+
+def _diameter_at_one_threshold(image, integer):
+    """Typical diameter after a segmentation at one threshold, px; None without an object."""
     smooth = blur(image, 1.0)
     level, noise = background_level(smooth)
     limit = global_threshold(smooth, level, max(noise, QUANTISATION if integer else 0.0))
     labels = split_objects(fill_voids.fill(smooth > limit), smooth - level, GUESSED_DIAMETER)
     areas = np.bincount(labels.ravel())[1:]
     diameter = typical_diameter(areas[areas >= SPECK])
-    return None if diameter is None else SHRINKAGE * factor * diameter
+    return None if diameter is None else SHRINKAGE * diameter
 
 
 def trim_halos(labels, signal, fraction):

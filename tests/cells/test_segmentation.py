@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from profiling.cells import load_segmenter
+from profiling.cells.classical import estimate_diameter
 from profiling.cells.matching import match_counts
 
 
@@ -52,6 +53,22 @@ def test_finds_and_splits_discs(diameter, threshold, dtype):
 )
 def test_empty_field_has_no_nuclei(image, diameter):
     assert not classical(nucleus_diameter=diameter).segment(image).any()
+
+
+@pytest.mark.parametrize(
+    ("radius", "shape", "spacing"),
+    [(5, (1600, 1600), 20), (5, (700, 800), 14), (12, (300, 300), 40), (30, (700, 800), 90)],
+)
+def test_diameters_are_estimated_in_large_and_small_fields(radius, shape, spacing):
+    rng = np.random.default_rng(0)
+    grid = np.mgrid[spacing : shape[1] - spacing : spacing, spacing : shape[0] - spacing : spacing].reshape(2, -1).T
+    centres = grid + rng.integers(-spacing // 5, spacing // 5 + 1, grid.shape)
+    labels = np.zeros(shape, np.float32)
+    for x, y in centres.tolist():
+        cv2.circle(labels, (x, y), radius, 1.0, -1)
+    image = 200 + 800 * cv2.GaussianBlur(labels, (0, 0), 1.0) + rng.normal(0, 10, shape)
+    diameter, sure = estimate_diameter(image.astype(np.float32))
+    assert sure and diameter == pytest.approx(2 * radius + 1, rel=0.15)
 
 
 def test_dim_nucleus_beside_bright_one_is_kept():

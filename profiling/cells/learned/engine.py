@@ -26,6 +26,7 @@ SCALES = 0.05, 3.0
 RING = 3  # px around a nucleus that it must stand out from
 FAINTEST = 1.0  # in standard deviations of the noise of a pixel
 SURPRISE = 1.25  # the field is done again if its nuclei differ from the estimate by more than this factor
+CORRECTIONS = 2  # times at most
 
 
 def nuclei(nucleus_diameter, min_area, max_area, weights=None, flips=False, device="cpu", precision="fp32"):
@@ -79,11 +80,14 @@ def find_nuclei(image, forward, diameter=None, min_area=None, max_area=None):
     if diameter is not None:
         return renumber(find(diameter))
     integer = np.issubdtype(image.dtype, np.integer)
-    guess = estimate_diameter(np.ascontiguousarray(image, np.float32), integer) or NOMINAL_DIAMETER
+    estimate, sure = estimate_diameter(np.ascontiguousarray(image, np.float32), integer)
+    guess = estimate if sure else NOMINAL_DIAMETER
     labels = find(guess)
-    found = typical_diameter(np.bincount(labels[labels > 0])[1:])
-    if found and not 1 / SURPRISE < found / guess < SURPRISE:
-        labels = find(found)
+    for _ in range(CORRECTIONS):
+        found = typical_diameter(np.bincount(labels[labels > 0])[1:])
+        if not found or 1 / SURPRISE < found / guess < SURPRISE:
+            break
+        guess, labels = found, find(found)
     return renumber(labels)
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from profiling.cells import load_segmenter
-from profiling.cells.learned import forward, maps
+from profiling.cells.learned import engine, forward, maps
 from profiling.cells.learned.samples import list_fields
 from profiling.cells.learned.train import held_out
 from profiling.cells.learned.validation import validate
@@ -106,6 +106,14 @@ def test_size_limits_and_flips():
     assert not load_segmenter(nucleus_diameter=22, max_area=area / 4).segment(image).any()
     found = load_segmenter(flips=True).segment(image)
     assert match_counts(truth, found, (0.7,))[0][0] >= 0.9 * truth.max()
+
+
+def test_an_estimate_that_is_not_sure_is_not_followed(segment, monkeypatch):
+    """Clumps and haze look like huge nuclei; at their scale the network would see none of those within."""
+    image, truth = draw_nuclei(7)
+    monkeypatch.setattr(engine, "estimate_diameter", lambda *_: (300.0, False))
+    tp, fp, fn = match_counts(truth, segment(image), (0.6,))[0]
+    assert tp >= 0.9 * truth.max() and fp + fn <= 0.2 * truth.max()
 
 
 def test_lower_precision_changes_the_odd_nucleus_at_most(segment, monkeypatch, caplog):
