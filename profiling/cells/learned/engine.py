@@ -81,7 +81,8 @@ def find_nuclei(image, forward, diameter=None, min_area=None, max_area=None):
         return renumber(find(diameter))
     integer = np.issubdtype(image.dtype, np.integer)
     estimate, sure = estimate_diameter(np.ascontiguousarray(image, np.float32), integer)
-    guess = estimate if sure else NOMINAL_DIAMETER
+    # Clumps and haze are taken for one large nucleus, never for small ones.
+    guess = estimate if sure else min(estimate or NOMINAL_DIAMETER, NOMINAL_DIAMETER)
     labels = find(guess)
     for _ in range(CORRECTIONS):
         found = typical_diameter(np.bincount(labels[labels > 0])[1:])
