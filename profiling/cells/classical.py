@@ -24,9 +24,10 @@ SMOOTHING = 0.03  # sigma of the image's smoothing as a fraction of the diameter
 HALO_FRACTION = 0.4  # of the mean of a nucleus' brighter half; what is dimmer is its halo
 SMALLEST, LARGEST = 0.08, 10.0  # default size limits as fractions of the area of the typical disc
 LARGEST_HOLE = 0.5  # as a fraction of the area of the typical disc
-COARSEST_SIDE = 300  # px, of the reduced image that the estimate of the diameter starts with
-CLEAR_DIAMETER = 14.0  # px; nuclei this wide need no finer image
+COARSEST_SIDE = 150  # px, of the reduced image that the estimate of the diameter starts with
+CLEAR_DIAMETER = 12.0  # px; nuclei this wide need no finer image
 AGREEMENT = 1.2  # the largest ratio of two estimates that agree
+WIDEST = 0.25  # of the shorter side of the field; what is wider is no nucleus but all of them
 GUESSED_DIAMETER = 12.0  # px, the scale of smoothing while the diameter is estimated
 SPECK = 20  # px², smaller objects are not counted in the estimate
 SHRINKAGE = 0.9  # the first outlines, at one threshold for all, are too wide
@@ -96,7 +97,7 @@ def estimate_diameter(image, integer=False):
     diameter : float or None
         px; None if nothing stands out from the background.
     sure : bool
-        Whether the last two estimates agree.
+        Whether the last two estimates agree on a diameter that a nucleus can have in such a field.
     """
     factor, coarser = max(2, -(-max(image.shape) // COARSEST_SIDE)), None
     while True:
@@ -105,6 +106,7 @@ def estimate_diameter(image, integer=False):
         width = _diameter_at_one_threshold(reduced, integer)
         diameter = None if width is None else factor * width
         sure = None not in (diameter, coarser) and 1 / AGREEMENT <= diameter / coarser <= AGREEMENT
+        sure = sure and diameter <= WIDEST * min(image.shape)
         if factor == 1 or (sure and width >= CLEAR_DIAMETER):
             return diameter, sure
         factor, coarser = -(-factor // 2), diameter
