@@ -75,9 +75,10 @@ def run_network(crops, network, size):
         batch.clear()
 
     for crop in crops:
+        crop = crop.astype(np.float32)
         if crop.shape[-1] != size:
             crop = cv2.resize(crop.transpose(1, 2, 0), (size, size)).transpose(2, 0, 1)
-        batch.append(crop.astype(np.float32))
+        batch.append(crop)
         if len(batch) == BATCH_SIZE:
             run()
     if batch:

@@ -6,7 +6,7 @@ import pytest
 import tifffile
 
 from benchmarks import speed
-from benchmarks.naive_loop import _read, _write, cut_field
+from benchmarks.naive_loop import _read, _write, cut_field, run_network
 from benchmarks.speed import NETWORKS, take_turns
 from benchmarks.speed_screen import make_screen
 from profiling.settings import Embedding
@@ -26,6 +26,12 @@ def test_the_naive_loop_cuts_masks_and_scales_each_cell(tmp_path):
     assert first.max(axis=(1, 2)) == pytest.approx([1, 1, 1])
     assert np.allclose(first[0], first[2], atol=1e-6)  # each crop has limits of its own
     assert (second[0] > 0).sum() > 40  # what lies outside is a reflection, with its labels
+
+
+def test_crops_from_disk_are_resized_for_the_network():
+    crops = [np.full((3, 16, 16), value, np.float16) for value in (0.25, 0.5)]
+    features = run_network(iter(crops), lambda batch: batch.mean((2, 3)), 8)
+    assert np.allclose(features, [[0.25] * 3, [0.5] * 3])
 
 
 def test_crops_come_back_from_disk_as_half_floats(tmp_path):
