@@ -208,7 +208,7 @@ def repeats_of_fields(task):
 def measure_peer(python, screen, repeats):
     """Print what scPortrait does on the fields; its cells per second of processor time, its start subtracted."""
     with tempfile.TemporaryDirectory() as temporary:
-        for name, array in mosaic(screen, PEER_CROP // 2).items():
+        for name, array in mosaic(read_masked_fields(screen), PEER_CROP // 2).items():
             np.save(Path(temporary) / f"{name}.npy", array)
         words = [python, PEER_WORKER, temporary, str(PEER_CROP), str(PEER_SIZE), str(repeats + 1)]
         said = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=True).stdout
@@ -239,17 +239,23 @@ def peer_rates(turns):
     return short, rates, starts
 
 
-def mosaic(screen, margin):
-    """Fields side by side, with a reflected margin in which there are no masks: images, nuclei and cells."""
-    planes, nuclei, cells = [], [], []
+def read_masked_fields(screen):
+    """Images (channels, H, W), nuclei and cells (H, W) of a screen's fields, one after the other."""
     images = read_table(screen.images, "images")
     for (well, site), own in images.groupby(["Metadata_Well", "Metadata_Site"]):
         paths = own.set_index("Metadata_Channel")["Path"]
-        planes.append(np.stack([read_image(screen.folder / paths[channel]) for channel in CHANNELS]))
-        labels = [read_labels(screen.labels / f"{well}.tif", site, name) for name in ("Nuclei", "Cells")]
-        first = max((part.max() for part in cells), default=0)
+        planes = np.stack([read_image(screen.folder / paths[channel]) for channel in CHANNELS])
+        yield planes, *(read_labels(screen.labels / f"{well}.tif", site, name) for name in ("Nuclei", "Cells"))
+
+
+def mosaic(fields, margin):
+    """Fields side by side, with a reflected margin in which there are no masks: images, nuclei and cells."""
+    planes, nuclei, cells, first = [], [], [], 0
+    for image, *labels in fields:
+        planes.append(image)
         for parts, part in zip((nuclei, cells), labels, strict=True):
             parts.append(np.where(part > 0, part + first, 0))
+        first = cells[-1].max(initial=first)
     around = ((margin, margin), (margin, margin))
     return {
         "images": np.pad(np.concatenate(planes, 2), ((0, 0), *around), mode="reflect"),

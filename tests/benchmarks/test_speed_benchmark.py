@@ -67,7 +67,7 @@ STUB = """
 import json, sys
 import numpy as np
 images, nuclei, cells = (np.load(f"{sys.argv[1]}/{name}.npy") for name in ("images", "nuclei", "cells"))
-assert images.shape == (3, 1080 + 128, 2 * 1080 + 128) and images.dtype == np.uint16
+assert images.shape == (3, 90 + 128, 2 * 80 + 128) and images.dtype == np.uint16
 assert nuclei.shape == cells.shape == images.shape[1:]
 assert not cells[:64].any() and not cells[:, -64:].any()
 assert (cells[nuclei > 0] == nuclei[nuclei > 0]).all()
@@ -80,10 +80,13 @@ for slower in (1, 0):
 
 
 def test_the_peer_is_asked_for_all_cells_and_its_start_is_subtracted(tmp_path, monkeypatch, capsys):
-    screen = make_screen(tmp_path / "screen", 2)
+    cells = np.repeat(np.arange(9, dtype=np.uint32).reshape(3, 3), 30, 0).repeat(30, 1)[:, :80]
+    nuclei = np.where(np.indices(cells.shape).sum(0) % 3 == 0, cells, 0)
+    image = np.arange(3 * cells.size, dtype=np.uint16).reshape(3, *cells.shape)
+    monkeypatch.setattr(speed, "read_masked_fields", lambda _: iter([(image, nuclei, cells)] * 2))
     (tmp_path / "stub.py").write_text(STUB)
     monkeypatch.setattr(speed, "PEER_WORKER", tmp_path / "stub.py")
-    assert speed.measure_peer(sys.executable, screen, 1) == pytest.approx(1 / (1 / 100 + 1 / 50))
+    assert speed.measure_peer(sys.executable, None, 1) == pytest.approx(1 / (1 / 100 + 1 / 50))
     said = capsys.readouterr().out
-    assert f"{len(read_table(screen.segmented, 'segmented'))} cells" in said
+    assert "scPortrait, 16 cells" in said
     assert "extraction 100 (2.0 s), features 50 (3.0 s); 1.0 kB" in said
