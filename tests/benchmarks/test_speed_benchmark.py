@@ -8,9 +8,7 @@ import tifffile
 from benchmarks import speed
 from benchmarks.naive_loop import _read, _write, cut_field, run_network
 from benchmarks.speed import NETWORKS, take_turns
-from benchmarks.speed_screen import make_screen
 from profiling.settings import Embedding
-from profiling.tables import read_table
 
 
 def test_the_naive_loop_cuts_masks_and_scales_each_cell(tmp_path):
