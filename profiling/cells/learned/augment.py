@@ -11,7 +11,7 @@ SCALE_SPREAD = 0.4
 ANISOTROPY = 0.18
 UNTOUCHED = 0.5  # share of the views whose intensities stay: contrast and blur are what annotators draw outlines by
 VISIBLE = 0.4  # a nucleus that is covered by more than this share is not pasted over
-FRAGMENT = 0.2  # what is left of a nucleus at the border of the view below this share is no nucleus
+FRAGMENT = 12.0  # px²; what is left of a nucleus at the border of the view below this area is not judged
 
 
 def random_view(field, diameter, size, rng):
@@ -30,8 +30,6 @@ def random_view(field, diameter, size, rng):
     -------
     image : (size, size) float32
     labels : (size, size) uint32
-    scale : float
-        Of the view against the field.
     """
     octaves = np.clip(rng.normal(0, SCALE_SPREAD), *SCALES)
     scale = diameter * 2**octaves / field.diameter
@@ -44,7 +42,7 @@ def random_view(field, diameter, size, rng):
     level = int(np.clip(np.floor(-np.log2(scale) + 0.3), 0, len(field.pyramid) - 1))
     image = _warp(field.pyramid[level], matrix, centre, size, 2**level, cv2.INTER_LINEAR)
     labels = _warp(field.labels, matrix, centre, size, 1, cv2.INTER_NEAREST)
-    return image, labels.astype(np.uint32), scale
+    return image, labels.astype(np.uint32)
 
 
 def _centre(field, extent, rng):
@@ -102,25 +100,31 @@ def crowd(image, labels, other, other_labels, gain):
     return image, np.where(mask, pasted + np.uint32(len(area)), labels)
 
 
-def drop_fragments(labels, areas):
-    """Number the connected parts of a view's nuclei, without those of which the view shows next to nothing.
+def part_nuclei(labels, doubtful):
+    """Number the connected parts of a view's nuclei, and tell those apart that no network can be judged by.
 
     Parameters
     ----------
     labels : (H, W) uint32
         A nucleus whose middle another one covers has several parts.
-    areas : (labels,) float
-        Area of each whole nucleus at the view's scale, px², by label.
+    doubtful : (labels,) bool
+        By label, see `samples.AnnotatedField`.
 
     Returns
     -------
-    (H, W) uint32
+    parts : (H, W) uint32
+        Of the others.
+    unjudged : (H, W) bool
+        The doubtful nuclei, and those of which the view shows next to nothing.
     """
     parts, count = cc3d.connected_components(labels, connectivity=8, return_N=True, out_dtype=np.uint32)
     owner = np.zeros(count + 1, np.uint32)
     owner[parts.ravel()] = labels.ravel()
-    kept = np.bincount(parts.ravel(), minlength=count + 1) >= FRAGMENT * areas[owner]
-    return np.where(kept[parts], parts, np.uint32(0))
+    out = (np.bincount(parts.ravel(), minlength=count + 1) < FRAGMENT) | doubtful[owner]
+    out[0] = False
+    unjudged = out[parts]
+    parts[unjudged] = 0
+    return parts, unjudged
 
 
 def degrade(image, diameter, rng):

@@ -2,7 +2,6 @@
 
 from functools import partial
 
-import cv2
 import numpy as np
 
 from profiling.cells.classical import (
@@ -12,7 +11,7 @@ from profiling.cells.classical import (
     keep_largest_parts,
     renumber,
 )
-from profiling.cells.cytoplasm import mean_by_label
+from profiling.cells.learned.contrast import contrast_by_label
 from profiling.cells.learned.decode import decode
 from profiling.cells.learned.forward import load_forward, with_flips
 from profiling.cells.learned.maps import NOMINAL_DIAMETER, predict_maps
@@ -21,9 +20,9 @@ from profiling.cells.learned.weights import read_weights
 from profiling.cells.regions import typical_diameter
 
 SMALLEST, LARGEST = 0.1, 20.0  # default size limits as fractions of the area of the typical disc
-DIAMETERS = 18.0, 22.0  # px; a field is resized if the diameter of its nuclei is outside
+SMALLEST_CUT = 0.05  # the lower one for nuclei at the border, of which a sliver may be all that is to be seen
+DIAMETERS = 23.0, 34.0  # px; a field is resized if the diameter of its nuclei is outside
 SCALES = 0.05, 3.0
-RING = 3  # px around a nucleus that it must stand out from
 FAINTEST = 1.0  # in standard deviations of the noise of a pixel
 SURPRISE = 1.25  # the field is done again if its nuclei differ from the estimate by more than this factor
 CORRECTIONS = 2  # times at most
@@ -97,12 +96,31 @@ def _find_at_scale(normalised, forward, min_area, max_area, diameter):
     scale = np.clip(diameter, *DIAMETERS) / diameter
     maps = predict_maps(normalised, forward, float(np.clip(scale, *SCALES)))
     disc = np.pi / 4 * diameter**2
-    labels = keep_largest_parts(
-        decode(maps, normalised.shape),
-        SMALLEST * disc if min_area is None else min_area,
-        LARGEST * disc if max_area is None else max_area,
-    )
+    labels = keep_largest_parts(decode(maps, normalised.shape), 0, LARGEST * disc if max_area is None else max_area)
+    limits = (SMALLEST * disc, SMALLEST_CUT * disc) if min_area is None else (min_area, min_area)
+    labels = drop_small(labels, *limits)
     return drop_faint(fill_label_holes(labels, LARGEST_HOLE * disc), normalised)
+
+
+def drop_small(labels, smallest, smallest_cut):
+    """Remove small nuclei.
+
+    Parameters
+    ----------
+    labels : (H, W) uint32
+    smallest, smallest_cut : float
+        Least area of a nucleus, and of one that the border of the field cuts, px².
+
+    Returns
+    -------
+    (H, W) uint32
+    """
+    areas = np.bincount(labels.ravel())
+    cut = np.zeros(len(areas), bool)
+    for edge in (labels[0], labels[-1], labels[:, 0], labels[:, -1]):
+        cut[edge] = True
+    small = areas < np.where(cut, smallest_cut, smallest)
+    return np.where(small[labels], np.uint32(0), labels)
 
 
 def drop_faint(labels, normalised):
@@ -121,11 +139,5 @@ def drop_faint(labels, normalised):
     """
     if not labels.any():
         return labels
-    around = cv2.dilate(labels.astype(np.float32), np.ones((2 * RING + 1, 2 * RING + 1), np.uint8))
-    ring = np.where(labels == 0, around, 0).astype(np.uint32)
-    count = int(labels.max())
-    contrast = mean_by_label(normalised, labels, count) - mean_by_label(normalised, ring, count)
-    faint = contrast < FAINTEST * noise_deviation(normalised)
-    faint[np.bincount(ring.ravel(), minlength=count + 1) == 0] = False  # enclosed by other nuclei
-    faint[0] = False
+    faint = contrast_by_label(normalised, labels) < FAINTEST * noise_deviation(normalised)
     return np.where(faint[labels], np.uint32(0), labels)

@@ -4,9 +4,8 @@ import numpy as np
 import openvino as ov
 from openvino import opset13 as ops
 
+from profiling.cells.learned.lite0 import EPSILON, SKIPS, STAGES
 from profiling.cells.learned.normalise import VIEWS
-
-EPSILON = 1e-5  # of torch's batch normalisation
 
 
 def build_graph(weights):
@@ -22,30 +21,38 @@ def build_graph(weights):
     openvino.Model
         (1, 2, H, W) float32 → (1, 4, H, W) float32 for any H and W that are multiples of the network's stride.
     """
-    levels = 1 + sum(name.startswith("ups.") and name.endswith(".weight") for name in weights)
     image = ops.parameter([1, VIEWS, -1, -1], np.float32)
-    x = _block(ops.space_to_depth(image, "depth_first", 2), weights, "stem")
-    skips = [x]
-    for level in range(levels - 1):
-        x = _block(x, weights, f"downs.{level}", stride=2)
-        x = _residual(x, weights, f"encoders.{level}")
-        skips.append(x)
-    for level in reversed(range(levels - 1)):
-        x = _convolution(x, weights[f"ups.{level}.weight"], weights[f"ups.{level}.bias"])
-        x = ops.add(_enlarge(x), skips[level])
-        x = _residual(x, weights, f"decoders.{level}")
-    x = _convolution(x, weights["head.weight"], weights["head.bias"])
+    *skips, x = _encode(image, weights)
+    for level in reversed(range(len(skips))):
+        x = _enlarge(_linear(x, weights, f"ups.{level}"))
+        x = ops.add(x, _linear(skips[level], weights, f"laterals.{level}"))
+        if level == 0:
+            x = ops.add(x, ops.relu(_block(ops.space_to_depth(image, "depth_first", 2), weights, "pixels")))
+        inner = ops.relu(_block(x, weights, f"decoders.{level}.first"))
+        x = ops.relu(ops.add(x, _block(inner, weights, f"decoders.{level}.second")))
+    x = _linear(x, weights, "head")
     return ov.Model([ops.depth_to_space(x, "depth_first", 2)], [image], "nuclei")
 
 
+def _encode(image, weights):
+    x, features = ops.clamp(_block(image, weights, "encoder.stem", stride=2), 0, 6), []
+    for number, stage in enumerate(STAGES):
+        for block in range(stage.blocks):
+            name, stride = f"encoder.stages.{number}.{block}", stage.stride if block == 0 else 1
+            inner = x if stage.expansion == 1 else ops.clamp(_block(x, weights, f"{name}.expand"), 0, 6)
+            inner = ops.clamp(_block(inner, weights, f"{name}.depthwise", stride), 0, 6)
+            inner = _block(inner, weights, f"{name}.project")
+            x = ops.add(x, inner) if block else inner
+        features.append(x)
+    return [features[stage] for stage in SKIPS]
+
+
 def _block(x, weights, name, stride=1):
-    return ops.relu(_convolution(x, *_folded(weights, f"{name}.convolution", f"{name}.normalisation"), stride))
+    return _convolution(x, *_folded(weights, f"{name}.convolution", f"{name}.normalisation"), stride)
 
 
-def _residual(x, weights, name):
-    inner = _block(x, weights, f"{name}.first")
-    inner = _convolution(inner, *_folded(weights, f"{name}.second", f"{name}.normalisation"))
-    return ops.relu(ops.add(x, inner))
+def _linear(x, weights, name):
+    return _convolution(x, weights[f"{name}.weight"], weights[f"{name}.bias"])
 
 
 def _folded(weights, convolution, normalisation):
@@ -56,8 +63,12 @@ def _folded(weights, convolution, normalisation):
 
 
 def _convolution(x, kernel, bias, stride=1):
-    pad = kernel.shape[-1] // 2
-    x = ops.convolution(x, kernel.astype(np.float32), [stride] * 2, [pad] * 2, [pad] * 2, [1, 1])
+    kernel, pad = kernel.astype(np.float32), kernel.shape[-1] // 2
+    placing = [stride] * 2, [pad] * 2, [pad] * 2, [1, 1]
+    if kernel.shape[1] == 1 and len(kernel) > 1:  # every channel by itself
+        x = ops.group_convolution(x, kernel[:, None], *placing)
+    else:
+        x = ops.convolution(x, kernel, *placing)
     return ops.add(x, bias.astype(np.float32).reshape(1, -1, 1, 1))
 
 

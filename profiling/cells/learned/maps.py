@@ -5,9 +5,9 @@ import numpy as np
 
 from profiling.cells.learned.normalise import network_input
 
-NOMINAL_DIAMETER = 22.0  # px, of the nuclei in the middle of the scales that the network was trained on
+NOMINAL_DIAMETER = 28.0  # px, of the nuclei in the middle of the scales that the network was trained on
 STRIDE = 16  # the sides of what the network sees are multiples of it
-MARGIN = 128  # px on each side of a tile that its maps depend on and that other tiles deliver: no seams
+MARGIN = 224  # px on each side of a tile that its maps depend on and that other tiles deliver: no seams
 LARGEST_TILE = 1536  # px a side, margins included
 
 

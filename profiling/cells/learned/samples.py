@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from profiling.cells.learned.augment import crowd, degrade, drop_fragments, haze, random_view
+from profiling.cells.learned.augment import crowd, degrade, haze, part_nuclei, random_view
+from profiling.cells.learned.contrast import contrast_by_label
 from profiling.cells.learned.normalise import network_input, normalise
 from profiling.cells.learned.targets import targets
 from profiling.cells.regions import typical_diameter
@@ -18,6 +19,8 @@ from profiling.images.read import read_image
 SUFFIXES = (".png", ".tif", ".tiff")
 PYRAMID = 4
 CROWDED, HAZY, EMPTY = 0.25, 0.15, 0.03  # shares of the samples
+FAINTEST, FAINTEST_SPECK = 0.02, 0.1  # of the field's contrast; objects that stand out by less are doubtful
+SPECK = 0.15  # of the typical nucleus' area
 KIND_POWER = 0.5  # kinds of field (by their size) are drawn by this power of their number of groups
 
 
@@ -33,12 +36,15 @@ class AnnotatedField(NamedTuple):
         Of the typical nucleus, px, see `regions.typical_diameter`.
     centroids : (nuclei, 2) float
         x, y in px.
+    doubtful : (labels + 1,) bool
+        By label: whether nothing, or a speck that hardly is one, is to be seen where an object is annotated.
     """
 
     pyramid: list
     labels: np.ndarray
     diameter: float
     centroids: np.ndarray
+    doubtful: np.ndarray
 
 
 def annotate(image, labels):
@@ -55,7 +61,10 @@ def annotate(image, labels):
     while len(pyramid) < PYRAMID and min(pyramid[-1].shape) >= 32:
         last = pyramid[-1]
         pyramid.append(cv2.resize(last, (last.shape[1] // 2, last.shape[0] // 2), interpolation=cv2.INTER_AREA))
-    return AnnotatedField(pyramid, labels.astype(np.uint16), typical_diameter(areas[present]), centroids)
+    diameter = typical_diameter(areas[present])
+    specks = areas < SPECK * np.pi / 4 * diameter**2
+    doubtful = contrast_by_label(pyramid[0], labels) < np.where(specks, FAINTEST_SPECK, FAINTEST)
+    return AnnotatedField(pyramid, labels.astype(np.uint16), diameter, centroids, doubtful)
 
 
 def list_fields(folder):
@@ -165,21 +174,24 @@ def sample(fields, weights, diameter, size, seed, number):
 
     def view():
         field = fields[rng.choice(len(fields), p=weights)]
-        image, labels, scale = random_view(field, diameter, size, rng)
-        return image, drop_fragments(labels, np.bincount(field.labels.ravel()) * scale**2)
+        image, labels = random_view(field, diameter, size, rng)
+        return image, *part_nuclei(labels, field.doubtful)
 
-    image, labels = view()
+    image, labels, unjudged = view()
     if rng.random() < EMPTY:
         image, labels = np.full_like(image, rng.uniform(0, 0.2)), np.zeros_like(labels)
+        unjudged = np.zeros_like(unjudged)
     else:
         while rng.random() < CROWDED:
-            other, other_labels = view()
+            other, other_labels, _ = view()
             before = np.bincount(labels.ravel())
             image, labels = crowd(image, labels, other, other_labels, np.exp(rng.normal(0, 0.3)))
             after = np.bincount(labels.ravel(), minlength=len(before))[: len(before)]
             gone = np.flatnonzero((after > 0) & (after < 0.5 * before))
-            labels = np.where(np.isin(labels, gone[gone > 0]), 0, labels)
+            covered = np.isin(labels, gone[gone > 0])
+            unjudged = (unjudged & (labels == 0)) | covered
+            labels = np.where(covered, 0, labels)
         if rng.random() < HAZY:
             image = haze(image, view()[0], diameter, rng)
     image = degrade(image, diameter, rng)
-    return network_input(image), *targets(labels)
+    return network_input(image), *targets(labels, unjudged)

@@ -1,24 +1,26 @@
 """What the network learns to see in a label image."""
 
+import cv2
 import edt
 import fastremap
 import numpy as np
-
-from profiling.cells.cytoplasm import nearest_nucleus
 
 OFFSET_UNIT = 10.0  # px
 TOUCHING_WEIGHT = 3.0  # extra weight of pixels near another nucleus: a gap of a pixel decides a split
 TOUCHING_RANGE = 4.0  # px
 SMALL_RADIUS, LARGEST_BOOST = 8.0, 4.0  # px; smaller nuclei weigh more by this over their radius: they have few pixels
+RIM = 3  # px around them that weigh as much, or their outlines would be drawn too wide
 
 
-def targets(labels):
+def targets(labels, unjudged):
     """Maps of one label image.
 
     Parameters
     ----------
     labels : (H, W) integer array
         Nuclei, 0 is background.
+    unjudged : (H, W) bool
+        Pixels that are background in `labels` and do not count.
 
     Returns
     -------
@@ -26,30 +28,32 @@ def targets(labels):
         Foreground (0, 1); distance to the nucleus' outline over its largest value in the nucleus (0..1);
         offset from the pixel to the nucleus' centroid (y, x) in units of `OFFSET_UNIT`.
     weight : (H, W) float32
-        Weight of each pixel in the loss of the foreground.
+        Weight of each pixel in the loss of the foreground; 0 where it is not judged.
     radius : (H, W) float32
         Radius of the disc with the area of the pixel's nucleus, px; 0 outside.
     """
     labels, count = fastremap.renumber(np.ascontiguousarray(labels, np.uint32))
     count = len(count) - (0 in count)
-    height, width = labels.shape
-    distance = edt.edt(labels, black_border=False)
-    flat = labels.ravel()
-    areas = np.bincount(flat, minlength=count + 1)
-    rows, columns = np.divmod(np.arange(flat.size), width)
-    centre_y = np.bincount(flat, rows, count + 1) / np.maximum(areas, 1)
-    centre_x = np.bincount(flat, columns, count + 1) / np.maximum(areas, 1)
-    highest = np.zeros(count + 1, np.float32)
-    np.maximum.at(highest, flat, distance.ravel())
-    inside = labels > 0
-    maps = np.zeros((4, height, width), np.float32)
-    maps[0] = inside
-    maps[1] = np.where(inside, distance / np.maximum(highest, 1)[labels], 0)
-    maps[2] = np.where(inside, centre_y[labels] - rows.reshape(height, width), 0) / OFFSET_UNIT
-    maps[3] = np.where(inside, centre_x[labels] - columns.reshape(height, width), 0) / OFFSET_UNIT
-    radius = np.where(inside, np.sqrt(areas / np.pi)[labels], 0).astype(np.float32)
-    boost = np.where(inside, np.clip(SMALL_RADIUS / np.maximum(radius, 1), 1, LARGEST_BOOST), 1).astype(np.float32)
-    return maps, boost * (1 + TOUCHING_WEIGHT * gap_closeness(labels)), radius
+    y, x = np.nonzero(labels)
+    owner = labels[y, x]
+    distance = edt.edt(labels, black_border=False)[y, x]
+    areas = np.maximum(np.bincount(owner, minlength=count + 1), 1)
+    centre_y, centre_x = (np.bincount(owner, along, count + 1) / areas for along in (y, x))
+    highest = np.ones(count + 1, np.float32)
+    np.maximum.at(highest, owner, distance)
+    radii = np.sqrt(areas / np.pi).astype(np.float32)
+    maps = np.zeros((4, *labels.shape), np.float32)
+    maps[0, y, x] = 1
+    maps[1, y, x] = distance / highest[owner]
+    maps[2, y, x] = (centre_y[owner] - y) / OFFSET_UNIT
+    maps[3, y, x] = (centre_x[owner] - x) / OFFSET_UNIT
+    radius = np.zeros(labels.shape, np.float32)
+    radius[y, x] = radii[owner]
+    boost = np.ones(labels.shape, np.float32)
+    boost[y, x] = np.clip(SMALL_RADIUS / radii, 1, LARGEST_BOOST)[owner]
+    boost = cv2.dilate(boost, np.ones((2 * RIM + 1, 2 * RIM + 1), np.uint8))
+    weight = boost * (1 + TOUCHING_WEIGHT * gap_closeness(labels))
+    return maps, np.where(unjudged, np.float32(0), weight), radius
 
 
 def gap_closeness(labels):
@@ -68,7 +72,11 @@ def gap_closeness(labels):
     if not outside.any() or outside.all():
         return np.zeros(labels.shape, np.float32)
     # Regions of influence: the background's share of every nucleus; their borders lie between two nuclei.
-    nearest, to_nucleus = nearest_nucleus(labels)
+    mask = outside.view(np.uint8)
+    to_nucleus, source = cv2.distanceTransformWithLabels(mask, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
+    owner = np.zeros(int(source.max()) + 1, np.uint32)
+    owner[source[~outside]] = labels[~outside]
+    nearest = owner[source]
     border = np.zeros(labels.shape, bool)
     across, down = nearest[:, 1:] != nearest[:, :-1], nearest[1:] != nearest[:-1]
     border[:, 1:] |= across
@@ -77,5 +85,5 @@ def gap_closeness(labels):
     border[:-1] |= down
     if not border.any():
         return np.zeros(labels.shape, np.float32)
-    to_border = edt.edt(~border)
+    to_border = cv2.distanceTransform((~border).view(np.uint8), cv2.DIST_L2, 5)
     return np.exp(-np.square((to_nucleus + to_border) / TOUCHING_RANGE) / 2).astype(np.float32)

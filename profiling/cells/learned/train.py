@@ -17,6 +17,7 @@ from profiling.cells.learned.maps import NOMINAL_DIAMETER
 from profiling.cells.learned.network import NucleusNet, network_of
 from profiling.cells.learned.samples import draw_weights, list_fields, read_pair, sample
 from profiling.cells.learned.targets import OFFSET_UNIT
+from profiling.cells.learned.training_settings import IMAGENET
 from profiling.cells.learned.validation import validate
 from profiling.cells.learned.weights import read_weights, write_weights
 from profiling.devices import choose_device
@@ -67,7 +68,7 @@ def train(settings, out):
     annotations = read_annotations(settings)
     log.info("%d fields to train on, %d to validate on", len(annotations.fields), len(annotations.validation))
 
-    network = NucleusNet(settings.widths) if settings.start is None else network_of(read_weights(settings.start))
+    network = _first_network(settings)
     average = copy.deepcopy(network)
     device = choose_device(settings.device)
     network.to(device, memory_format=torch.channels_last)
@@ -88,7 +89,7 @@ def train(settings, out):
     )
     losses, metrics, start = [], {}, time.monotonic()
     for step, batch in enumerate(loader, first + 1):
-        inputs, *truth = (part.to(device, non_blocking=True) for part in batch)
+        inputs, *truth = (part.to(device, non_blocking=True).float() for part in batch)
         enabled = settings.precision == "bf16"
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=enabled):
             outputs = network(inputs.contiguous(memory_format=torch.channels_last))
@@ -139,10 +140,11 @@ def losses_of(outputs, maps, weight, radius):
     cross_entropy = partial(functional.binary_cross_entropy_with_logits, reduction="none")
     inside = maps[:, 0]
     foreground = (cross_entropy(outputs[:, 0], inside) * weight).mean()
-    probability = outputs[:, 0].sigmoid()
+    judged = weight > 0
+    probability = outputs[:, 0].sigmoid() * judged
     common = (probability * inside).sum((1, 2))
     dice = (1 - (2 * common + 20) / (probability.sum((1, 2)) + inside.sum((1, 2)) + 20)).mean()
-    distance = (cross_entropy(outputs[:, 1], maps[:, 1]) * (weight + 1) / 2).mean()
+    distance = (cross_entropy(outputs[:, 1], maps[:, 1]) * judged * (weight + 1) / 2).mean()
     error = functional.smooth_l1_loss(outputs[:, 2:], maps[:, 2:], reduction="none", beta=0.1).sum(1)
     relative = error / (radius.clamp(min=SMALLEST_RADIUS) / OFFSET_UNIT) * inside
     offset = relative.sum() / (inside.sum() + 100)
@@ -216,7 +218,16 @@ class Samples(Dataset):
     def __getitem__(self, index):
         fields, weights, _ = self.annotations
         parts = sample(fields, weights, NOMINAL_DIAMETER, self.settings.size, self.settings.seed, self.done + index)
-        return tuple(np.asarray(part, np.float32) for part in parts)
+        return tuple(np.asarray(part, np.float16) for part in parts)  # half as much to hand from process to process
+
+
+def _first_network(settings):
+    """The network that a training begins with."""
+    if str(settings.start) != IMAGENET:
+        return network_of(read_weights(settings.start))
+    network = NucleusNet(settings.widths)
+    network.look_as_imagenet_taught()
+    return network
 
 
 def _single_thread(_):

@@ -9,6 +9,7 @@ from profiling.cells.learned.weights import SHIPPED
 from profiling.errors import ProfilingError
 from profiling.yaml_values import read_values
 
+IMAGENET = "imagenet"
 Width = Annotated[int, Field(ge=8)]
 
 
@@ -35,16 +36,17 @@ class Training(BaseModel):
         5, ge=2, description="Groups whose number is a multiple of this are not trained on but judge the network. "
         "Groups without a number are numbered in the order of their names."
     )  # fmt: skip
-    start: Path | None = Field(
-        None,
-        description="Weights to start from: `shipped` for those of the installation, or a file. Left out: random ones.",
+    start: Path = Field(
+        Path(IMAGENET),
+        description="Weights to start from: `imagenet`, where the encoder was trained on photographs and the rest is "
+        "random, `shipped` for those of the installation, or a file.",
     )
     widths: list[Width] = Field(
-        [40, 80, 160, 240],
-        min_length=4,
-        max_length=4,
-        description="Channels of the network at 1/2, 1/4, 1/8 and 1/16 of the resolution. With `start`, the network is "
-        "as wide as its weights.",
+        [32, 64, 96],
+        min_length=3,
+        max_length=3,
+        description="Channels of the decoder at 1/2, 1/4 and 1/8 of the resolution. With weights to start from, the "
+        "network is as wide as they are.",
     )
     steps: int = Field(6000, ge=1, description="Batches.")
     batch_size: int = Field(8, ge=1, description="Samples a batch.")
@@ -86,6 +88,6 @@ def read_training(path):
         raise ProfilingError(f"{path}: {problems}") from None
     sources = [source.model_copy(update={"folder": path.parent / source.folder}) for source in settings.sources]
     start = settings.start
-    if start is not None:
+    if str(start) != IMAGENET:
         start = SHIPPED if str(start) == "shipped" else path.parent / start
     return settings.model_copy(update={"sources": sources, "start": start})

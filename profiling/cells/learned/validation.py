@@ -29,8 +29,10 @@ def validate(weights, fields, device="cpu"):
     -------
     dict of str to float
         Average precision tp / (tp + fp + fn) above an IoU of 0.5 and of 0.75, as a mean over fields and pooled
-        over nuclei; NaN without fields.
+        over nuclei; empty without fields.
     """
+    if fields.empty:
+        return {}
     forward = load_forward(weights, device, threads=1)
 
     def counts_of(row):
@@ -39,7 +41,7 @@ def validate(weights, fields, device="cpu"):
     with ThreadPoolExecutor(os.cpu_count() if device == "cuda" else 1) as pool:
         counts = list(pool.map(counts_of, fields.itertuples()))
     counts = np.array(counts, float).reshape(-1, len(THRESHOLDS), 3)
-    mean = average_precision(counts).mean(0) if len(counts) else np.full(len(THRESHOLDS), np.nan)
+    mean = average_precision(counts).mean(0)
     pooled = average_precision(counts.sum(0))
     named = {f"AP{100 * threshold:.0f}": value for threshold, value in zip(THRESHOLDS, mean)}
     return named | {f"AP{100 * threshold:.0f}_pooled": value for threshold, value in zip(THRESHOLDS, pooled)}

@@ -10,7 +10,7 @@ from safetensors.numpy import save_file
 from profiling.errors import ProfilingError
 from profiling.files import whole_file
 
-FORMAT = "profiling nucleus network 1"
+FORMAT = "profiling nucleus network 2"
 SHIPPED = Path(__file__).with_name("nuclei.safetensors")
 
 

@@ -41,7 +41,7 @@ def annotated(tmp_path):
 def settings_of(folder, **values):
     path = folder.parent / "training.yaml"
     lines = [f"sources: [{{folder: {folder.name}}}]", "size: 64", "batch_size: 2", "workers: 0", "precision: fp32"]
-    lines.append("widths: [16, 24, 40, 48]")
+    lines.append("widths: [16, 24, 40]")
     path.write_text("\n".join(lines + [f"{name}: {value}" for name, value in values.items()]))
     return read_training(path)
 
@@ -111,7 +111,7 @@ def test_messages_name_the_file(annotated):
 
 def test_graph_is_the_network(tmp_path):
     torch.manual_seed(0)
-    network = NucleusNet((16, 24, 40, 48))
+    network = NucleusNet((16, 24, 40))
     with torch.no_grad():
         for _, values in network.named_buffers():
             if values.is_floating_point():
