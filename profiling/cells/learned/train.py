@@ -223,7 +223,7 @@ class Samples(Dataset):
 
 def _first_network(settings):
     """The network that a training begins with."""
-    if str(settings.start) != IMAGENET:
+    if settings.start != IMAGENET:
         return network_of(read_weights(settings.start))
     network = NucleusNet(settings.widths)
     network.look_as_imagenet_taught()

@@ -36,8 +36,8 @@ class Training(BaseModel):
         5, ge=2, description="Groups whose number is a multiple of this are not trained on but judge the network. "
         "Groups without a number are numbered in the order of their names."
     )  # fmt: skip
-    start: Path = Field(
-        Path(IMAGENET),
+    start: str = Field(
+        IMAGENET,
         description="Weights to start from: `imagenet`, where the encoder was trained on photographs and the rest is "
         "random, `shipped` for those of the installation, or a file.",
     )
@@ -88,6 +88,6 @@ def read_training(path):
         raise ProfilingError(f"{path}: {problems}") from None
     sources = [source.model_copy(update={"folder": path.parent / source.folder}) for source in settings.sources]
     start = settings.start
-    if str(start) != IMAGENET:
-        start = SHIPPED if str(start) == "shipped" else path.parent / start
+    if start != IMAGENET:
+        start = str(SHIPPED if start == "shipped" else path.parent / start)
     return settings.model_copy(update={"sources": sources, "start": start})

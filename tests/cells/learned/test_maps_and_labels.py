@@ -3,13 +3,15 @@
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from profiling.cells.learned import maps as maps_module
 from profiling.cells.learned.decode import decode
 from profiling.cells.learned.forward import with_flips
 from profiling.cells.learned.maps import predict_maps
 from profiling.cells.learned.normalise import normalise
-from profiling.cells.learned.targets import OFFSET_UNIT, gap_closeness, targets
+from profiling.cells.learned.targets import OFFSET_UNIT, RIM, SMALL_RADIUS, gap_closeness, targets
+from profiling.cells.learned.train import losses_of
 from profiling.cells.matching import match_counts
 
 
@@ -35,7 +37,21 @@ def test_targets_of_a_known_nucleus():
     assert maps[2:, 4, 10] * OFFSET_UNIT == pytest.approx([3, 5])
     assert maps[2:, 10, 20] * OFFSET_UNIT == pytest.approx([-3, -5])
     assert radius[7, 15] == pytest.approx(np.sqrt(77 / np.pi)) and radius[0, 0] == 0
-    assert (weight[labels == 0] == 1).all(), "one nucleus alone leaves no gap"
+    boost = SMALL_RADIUS / radius[7, 15]
+    assert weight[labels > 0] == pytest.approx(boost) and weight[4 - RIM, 15] == pytest.approx(boost)
+    assert (weight[: 4 - RIM] == 1).all(), "one nucleus alone leaves no gap"
+
+
+def test_what_cannot_be_judged_weighs_nothing():
+    labels = np.zeros((20, 30), np.uint16)
+    labels[4:11, 10:21] = 7
+    unjudged = np.zeros(labels.shape, bool)
+    unjudged[15:18, 2:5] = True
+    outputs = torch.zeros(1, 4, *labels.shape)
+    maps, weight, radius = (torch.from_numpy(part)[None] for part in targets(labels, unjudged))
+    before = losses_of(outputs, maps, weight, radius)
+    outputs[0, :, 15:18, 2:5] = 9
+    assert torch.equal(losses_of(outputs, maps, weight, radius), before)
 
 
 def test_gap_between_two_nuclei_weighs_most():

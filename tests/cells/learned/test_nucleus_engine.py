@@ -155,6 +155,12 @@ def test_metrics_of_the_model_card():
     assert len(stated) == 2
 
 
-def test_validation_counts_every_field():
-    empty = pd.DataFrame({"image": [], "labels": []})
-    assert np.isnan(validate(read_weights(), empty)["AP50"])
+def test_no_fields_have_no_metrics():
+    assert validate(read_weights(), pd.DataFrame({"image": [], "labels": []})) == {}
+
+
+def test_a_sliver_at_the_border_is_a_nucleus_and_a_speck_is_none():
+    labels = np.zeros((40, 40), np.uint32)
+    labels[:2, 10:20], labels[20:22, 10:20], labels[30:, 30:] = 1, 2, 3
+    assert np.unique(engine.drop_small(labels, 50, 10)).tolist() == [0, 1, 3]
+    assert np.unique(engine.drop_small(labels, 50, 50)).tolist() == [0, 3]

@@ -91,6 +91,15 @@ def test_a_sample_follows_from_its_number(annotated):
     assert all(np.isfinite(part).all() for sample in draw for part in sample)
 
 
+def test_annotations_of_what_is_not_to_be_seen_are_doubtful():
+    labels = np.zeros((100, 100), np.uint16)
+    cv2.circle(labels, (40, 40), 12, 1, -1)
+    cv2.circle(labels, (80, 80), 2, 2, -1)  # a click where nothing is
+    cv2.circle(labels, (80, 20), 2, 3, -1)
+    image = 200.0 * np.isin(labels, (1, 3)) + np.random.default_rng(0).normal(100, 2, labels.shape)
+    assert samples.annotate(image, labels).doubtful.tolist() == [False, False, True, False]
+
+
 def test_rare_kinds_are_drawn_more_often_than_their_share():
     weights = samples.draw_weights(["a", "a", "b", "c", "d", "e"], ["x", "x", "x", "x", "x", "y"])
     assert weights.sum() == pytest.approx(1)
