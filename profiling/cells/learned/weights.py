@@ -56,7 +56,10 @@ def read_weights(path=None):
         raise ProfilingError(f"There is no weights file {path}; train-segmenter writes one.")
     try:
         with safe_open(path, "np") as file:
-            if (file.metadata() or {}).get("format") != FORMAT:
+            found = (file.metadata() or {}).get("format", "")
+            if found != FORMAT and found.startswith(FORMAT[:-1]):
+                raise ProfilingError(f"{path} is of another form of the nucleus network; train it again.")
+            if found != FORMAT:
                 raise ProfilingError(f"{path} holds no nucleus network; train-segmenter writes one.")
             return {name: file.get_tensor(name).astype(np.float32) for name in file.keys()}
     except SafetensorError as error:

@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import tifffile
+from safetensors.numpy import save_file
 
 from profiling.cells.learned import samples, train
 from profiling.cells.learned.forward import load_forward
@@ -156,6 +157,9 @@ def test_a_gpu_learns(annotated, tmp_path):
 
 
 def test_other_files_are_no_weights(tmp_path):
+    save_file({"a": np.zeros(1)}, tmp_path / "former.safetensors", {"format": "profiling nucleus network 1"})
+    with pytest.raises(ProfilingError, match="former.safetensors is of another form.*train it again"):
+        read_weights(tmp_path / "former.safetensors")
     with pytest.raises(ProfilingError, match="no weights file"):
         read_weights(tmp_path / "none.safetensors")
     (tmp_path / "text.safetensors").write_text("no tensors here, only words")
