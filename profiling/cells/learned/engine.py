@@ -34,8 +34,9 @@ def nuclei(nucleus_diameter, min_area, max_area, weights=None, flips=False, devi
     Parameters
     ----------
     nucleus_diameter, min_area, max_area
-        See `load_segmenter`; the default limits are 0.1 and 20 times the area of the typical disc. Without a
-        diameter, each field is first scaled by a coarse estimate, then, if its nuclei turn out otherwise, again.
+        See `load_segmenter`; the default limits are 0.1 and 20 times the area of the typical disc, and at least
+        0.05 times for nuclei that the border of the field cuts. Without a diameter, each field is first scaled by a
+        coarse estimate, then, if its nuclei turn out otherwise, again.
     weights : str or Path, optional
         A file of `profiling train-segmenter`; the installation's own by default.
     flips : bool

@@ -1,4 +1,7 @@
-"""The first stages of EfficientNet-Lite0, which see what is in a field: their form, and what ImageNet taught them."""
+"""The first stages of EfficientNet-Lite0, which see what is in a field: their form, and what ImageNet taught them.
+
+They are written out, and not timm's, since the network in torch and the graph without it are built from the same table.
+"""
 
 from typing import NamedTuple
 

@@ -54,7 +54,7 @@ class NucleusNet(nn.Module):
             x = self.decoders[level](x)
         return functional.pixel_shuffle(self.head(x), 2)
 
-    def look_as_imagenet_taught(self):
+    def start_from_imagenet(self):
         """Give the encoder its weights from ImageNet."""
         weights = imagenet_weights(list(self.encoder.state_dict()))
         self.encoder.load_state_dict({name: torch.from_numpy(values) for name, values in weights.items()})

@@ -111,7 +111,8 @@ def train(settings, out):
             metrics = validate(state, annotations.validation, device.type)
             loss = dict(zip(TERMS, torch.stack(losses).mean(0).tolist()))
             losses.clear()
-            log.info("validation: %s", ", ".join(f"{name} {value:.3f}" for name, value in metrics.items()))
+            if metrics:
+                log.info("validation: %s", ", ".join(f"{name} {value:.3f}" for name, value in metrics.items()))
             _append(out / "log.csv", {"step": step, **loss, **metrics})
         if step % settings.checkpoint_every == 0 or step == settings.steps:
             _save(out / "checkpoint.pt", step, settings, parts)
@@ -226,7 +227,7 @@ def _first_network(settings):
     if settings.start != IMAGENET:
         return network_of(read_weights(settings.start))
     network = NucleusNet(settings.widths)
-    network.look_as_imagenet_taught()
+    network.start_from_imagenet()
     return network
 
 

