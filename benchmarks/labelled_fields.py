@@ -73,7 +73,7 @@ def list_fields(folder, groups_column="field_group"):
     )
     index = folder / "index.csv"
     if index.exists():
-        known = pd.read_csv(index)
+        known = pd.read_csv(index, converters={0: str})
         known = known.set_index(known.columns[0].strip())
         if groups_column in known.columns:
             if absent := sorted(set(fields["Image"]) - set(known.index)):

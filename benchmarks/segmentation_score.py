@@ -3,10 +3,10 @@
     python -m benchmarks.segmentation_score FOLDER [--limit N] [--table FILE]
 
 FOLDER holds `images/` and `labels/` of the same names and `index.csv` with `field_group`, a number. Every field is
-segmented as it should be and with settings or images that spoil the masks, and true masks are spoiled as well, so
-that masks of all qualities and of another origin than our engine are seen. The weights are fitted on the groups with
-even numbers; everything printed is of the groups with odd numbers: Spearman's correlation of the score with the
-average precision (AP) at IoU 0.5, and the area under the ROC curve with which it tells fields below an AP of 0.5.
+segmented by both engines as it should be and with settings or images that spoil the masks, and true masks are spoiled
+as well, so that masks of all qualities and of another origin than our engines are seen. The weights are fitted on the
+groups with even numbers; everything printed is of the groups with odd numbers: Spearman's correlation of the score with
+the average precision (AP) at IoU 0.5, and the area under the ROC curve with which it tells fields below an AP of 0.5.
 Every group counts the same in the fit. `profiling.cells.quality` holds the weights that this prints.
 """
 
@@ -26,34 +26,45 @@ from benchmarks.degradation import add_noise, blur_field, typical_diameter
 from benchmarks.labelled_fields import choose_fields, list_fields, read_fields
 from profiling.cells import load_segmenter
 from profiling.cells.classical import estimate_diameter
+from profiling.cells.learned.engine import find_nuclei
+from profiling.cells.learned.forward import load_forward
+from profiling.cells.learned.weights import read_weights
 from profiling.cells.matching import average_precision, match_counts
 from profiling.cells.quality import INTERCEPT, WEIGHTS, Evidence, collect_evidence
 from profiling.cells.regions import find_regions, segment_mean
 
 FAILED = 0.5  # AP below which masks have failed
 PENALTY = 1e-3  # on the squared weights of the standardised evidence
+THRESHOLDS = {
+    "threshold x 0.5": {"threshold_correction": 0.5},
+    "threshold x 2": {"threshold_correction": 2.0},
+    "Otsu": {"threshold": "otsu"},
+}
 
 
-def spoil_segmentation(field, rng):
-    """Masks of the classical engine, as it is and misused: yields (name, image, labels)."""
-    diameter = estimate_diameter(np.ascontiguousarray(field.image, np.float32), True) or 16.0
-    settings = {
-        "engine": {},
-        "engine, diameter x 0.4": {"nucleus_diameter": 0.4 * diameter},
-        "engine, diameter x 2.5": {"nucleus_diameter": 2.5 * diameter},
-        "engine, threshold x 0.5": {"threshold_correction": 0.5},
-        "engine, threshold x 2": {"threshold_correction": 2.0},
-        "engine, Otsu": {"threshold": "otsu"},
-    }
-    for name, changed in settings.items():
-        segmenter = load_segmenter("classical", **{"nucleus_diameter": None, **changed})
-        yield name, field.image, segmenter.segment(field.image)
-    segmenter = load_segmenter("classical", nucleus_diameter=None)
-    for name, degraded in (
-        ("engine, blurred", blur_field(field, 0.2)),
-        ("engine, noisy", add_noise(field, 0.4, rng)),
-    ):
-        yield name, degraded.image, segmenter.segment(degraded.image)
+def misuse(field, rng):
+    """What spoils the masks of any engine: yields (name, image, diameter), a diameter of None being estimated."""
+    diameter = estimate_diameter(np.ascontiguousarray(field.image, np.float32), True)[0] or 16.0
+    yield "as it is", field.image, None
+    yield "diameter x 0.4", field.image, 0.4 * diameter
+    yield "diameter x 2.5", field.image, 2.5 * diameter
+    yield "blurred", blur_field(field, 0.2).image, None
+    yield "noisy", add_noise(field, 0.4, rng).image, None
+
+
+def spoil_classical(field, rng):
+    """Masks of the classical engine: yields (name, image, labels)."""
+    for name, image, diameter in misuse(field, rng):
+        yield f"classical, {name}", image, load_segmenter("classical", nucleus_diameter=diameter).segment(image)
+    for name, settings in THRESHOLDS.items():
+        segmenter = load_segmenter("classical", nucleus_diameter=None, **settings)
+        yield f"classical, {name}", field.image, segmenter.segment(field.image)
+
+
+def spoil_network(field, rng, forward):
+    """Masks of a network: yields (name, image, labels)."""
+    for name, image, diameter in misuse(field, rng):
+        yield f"nuclei, {name}", image, find_nuclei(image, forward, diameter)
 
 
 def spoil_truth(field, rng):
@@ -116,9 +127,10 @@ def disc(radius):
 def measure(fields):
     """Evidence and AP of all masks of the fields, a row each: Image, Group, Masks, AP and the evidence."""
     rows = []
+    sources = spoil_classical, partial(spoil_network, forward=load_forward(read_weights(), threads=1)), spoil_truth
     for number, field in enumerate(read_fields(fields)):
         rng = np.random.default_rng(number)
-        for source in (spoil_segmentation, spoil_truth):
+        for source in sources:
             for name, image, labels in source(field, rng):
                 evidence = collect_evidence(image, labels)
                 if evidence is None:

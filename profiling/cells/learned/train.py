@@ -118,8 +118,9 @@ def train(settings, out):
             _save(out / "checkpoint.pt", step, settings, parts)
     state = {name: values.cpu().numpy() for name, values in average.state_dict().items()}
     metrics = metrics or validate(state, annotations.validation, device.type)
-    facts = {name: f"{value:.4f}" for name, value in metrics.items()}
-    write_weights(out / "nuclei.safetensors", state, {"steps": str(settings.steps), **facts})
+    figures = {name: f"{value:.4f}" for name, value in metrics.items()}
+    counts = {"steps": settings.steps, "batch_size": settings.batch_size, "fields": len(annotations.fields)}
+    write_weights(out / "nuclei.safetensors", state, {**{name: str(n) for name, n in counts.items()}, **figures})
     return metrics
 
 
