@@ -11,6 +11,7 @@ THRESHOLD = 0.5  # probability of the foreground
 VOTE_SPREAD = 1.5  # px, sigma that unites the votes of one nucleus
 DEPTH = 1.0  # two heaps of votes are two nuclei if the pass between them is lower by this, in log units
 FEWEST_VOTES = 3.0  # a lower heap is no nucleus
+LEAST_SURE = 0.75  # mean probability in a nucleus; less is haze, or light from another plane
 
 
 def decode(maps, shape):
@@ -32,7 +33,7 @@ def decode(maps, shape):
     (H, W) uint32
         Labels, not in order; a nucleus may have several parts.
     """
-    labels = assign_votes(maps[0] > THRESHOLD, maps[2:])
+    labels = drop_unsure(assign_votes(maps[0] > THRESHOLD, maps[2:]), maps[0])
     if maps.shape[1:] == tuple(shape):
         return labels
     height, width = shape
@@ -71,4 +72,27 @@ def assign_votes(foreground, offsets):
     if not centres.any():
         return labels
     labels[y, x] = nearest_nucleus(centres)[0][at_y, at_x]
+    return labels
+
+
+def drop_unsure(labels, probability):
+    """Remove nuclei in which the network hardly believes.
+
+    Parameters
+    ----------
+    labels : (H, W) uint32
+    probability : (H, W) float32
+        Of the foreground.
+
+    Returns
+    -------
+    (H, W) uint32
+    """
+    inside = np.flatnonzero(labels)
+    owners = labels.ravel()[inside]
+    sums = np.bincount(owners, probability.ravel()[inside])
+    unsure = sums < LEAST_SURE * np.bincount(owners)
+    if unsure.any():
+        labels = labels.copy()
+        labels.ravel()[inside[unsure[owners]]] = 0
     return labels

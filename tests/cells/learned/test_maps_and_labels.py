@@ -80,6 +80,17 @@ def test_nothing_in_the_maps_is_no_nucleus():
     assert not decode(np.zeros((4, 32, 32), np.float32), (32, 32)).any()
 
 
+def test_a_nucleus_that_is_hardly_believed_in_is_none():
+    labels = np.zeros((40, 60), np.uint32)
+    labels[5:20, 5:20], labels[5:20, 40:55] = 1, 2
+    maps = targets(labels, labels == -1)[0]
+    maps[0][labels == 2] = 0.7  # all of it is foreground
+    for shape in ((40, 60), (80, 120)):
+        found = decode(maps, shape)
+        assert len(np.unique(found)) == 2
+        assert found[:, : shape[1] // 2].any() and not found[:, shape[1] // 2 :].any()
+
+
 def test_tiles_join_without_seams(monkeypatch):
     """With a stand-in for the network that looks as far as its margin allows."""
     rng = np.random.default_rng(0)
