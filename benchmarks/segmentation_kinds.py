@@ -3,7 +3,7 @@
     python -m benchmarks.segmentation_kinds FOLDER OUT [--kinds HxW[,HxW ...] ...] [--steps 2000] [--simulated FOLDER]
 
 FOLDER as in benchmarks/segmentation.py. Images of one size are of one kind (microscope, assay, tissue). For each entry
-of `--kinds` a network is trained from random weights on all fields of the other kinds, and judged on all fields of
+of `--kinds` a network is trained from ImageNet's weights on all fields of the other kinds, and judged on all fields of
 these; without the option every kind is held out by itself. The training is that of `profiling train-segmenter`, but far
 shorter than the one whose weights are shipped, so a control is trained for as many steps on four fifths of the groups
 of all kinds, and both are judged on the last fifth. Trained networks stay in OUT and are used again.

@@ -137,7 +137,7 @@ class Convolution(nn.Module):
 
 
 class Depthwise(nn.Conv2d):
-    """Convolution of each channel by itself, in float32 on a CPU, where its gradient in bfloat16 takes 5 x as long."""
+    """Convolution of each channel by itself, in float32 on a CPU: oneDNN is slow at its gradient in bfloat16."""
 
     def forward(self, x):
         """As of any convolution."""

