@@ -4,13 +4,12 @@ import json
 import os
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import yaml
+from forked_snakemake import run_snakemake
 
 from profiling.cli import main
 from profiling.config import load_config
@@ -41,10 +40,9 @@ CONFIG = {
 
 def dry_run(screen, *arguments):
     """What Snakemake would do on a screen: jobs with their outputs, and the commands in an order that works."""
-    environment = dict(os.environ, PATH=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
-    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--directory", str(screen)]
-    command += ["--configfile", str(screen / "config.yaml"), "--cores", "1", "--dry-run", "--printshellcmds"]
-    done = subprocess.run([*command, *arguments], cwd=screen, env=environment, capture_output=True, text=True)
+    words = ["--snakefile", ROOT / "Snakefile", "--directory", screen, "--configfile", screen / "config.yaml"]
+    words += ["--cores", "1", "--dry-run", "--printshellcmds", *arguments]
+    done = run_snakemake(*words, folder=screen)
     assert done.returncode == 0, done.stdout + done.stderr
     jobs, commands = [], []
     for block in re.split(r"^\[.*\]\n", done.stdout, flags=re.MULTILINE)[1:]:

@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 import yaml
-from small_screen import make_screen, run
+from small_screen import make_screen
 from starts import ROOT, snakemake, write_config
 
 
@@ -26,7 +26,7 @@ def simulated(tmp_path_factory):
 def with_backbone(tmp_path_factory):
     """The screen of four wells with its network exported, which takes longer than all else."""
     screen = make_screen(tmp_path_factory.mktemp("small") / "screen")
-    run(screen, "--", "results/models/backbone.json")
+    snakemake(screen, "--", "results/models/backbone.json")
     return screen
 
 
@@ -40,5 +40,5 @@ def begun(with_backbone, tmp_path):
 def undisturbed(with_backbone, tmp_path_factory):
     """The screen of four wells after a run that nothing disturbed."""
     screen = shutil.copytree(with_backbone, tmp_path_factory.mktemp("undisturbed") / "screen")
-    run(screen)
+    snakemake(screen)
     return screen

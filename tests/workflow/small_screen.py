@@ -6,7 +6,7 @@ import subprocess
 import time
 import warnings
 
-from starts import command, write_config
+from starts import command, snakemake, write_config
 
 from profiling.demo import simulate
 from profiling.results.diff import compare_results, diff_lines
@@ -55,13 +55,6 @@ def start(screen, *arguments):
     return process, said
 
 
-def run(screen, *arguments):
-    """Run Snakemake to its end; returns what it said."""
-    process, said = start(screen, *arguments)
-    assert process.wait() == 0, said.read_text()[-6000:]
-    return said.read_text()
-
-
 def interrupt(screen, number, rule, *arguments, after=0.5):
     """Send a signal to Snakemake once it has started a job of a rule; returns what it said.
 
@@ -95,10 +88,9 @@ def _heard(process, said, seconds=15):
 
 def unlock(screen):
     """Remove the lock that a killed Snakemake left; a start before that must refuse and say so."""
-    process, said = start(screen)
-    assert process.wait() != 0 and "--unlock" in said.read_text()
-    process, said = start(screen, "--unlock")
-    assert process.wait() == 0, said.read_text()
+    refused = snakemake(screen, check=False)
+    assert refused.returncode and "--unlock" in refused.stderr
+    snakemake(screen, "--unlock")
 
 
 def check_equal(screen, undisturbed):

@@ -2,7 +2,6 @@
 
 import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 
@@ -10,22 +9,27 @@ import numpy as np
 import pytest
 import tifffile
 import yaml
+from forked_snakemake import run_snakemake
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = Path(os.environ.get("PROFILING_DATA", ROOT.parent / "shared" / "data"))
 
 
+def words(screen, *arguments):
+    """What to say to Snakemake to start it on a screen's working directory, where its configuration lies."""
+    return ["--snakefile", str(ROOT / "Snakefile"), "--directory", str(screen), "--cores", "2", *arguments]
+
+
 def command(screen, *arguments):
-    """Options for `subprocess` that start Snakemake on a screen's working directory, where its configuration lies."""
+    """Options for `subprocess` that start Snakemake as a user does."""
     environment = dict(os.environ, PATH=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
-    words = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--directory", str(screen)]
-    words += ["--cores", "2", *arguments]
-    return {"args": words, "cwd": screen, "env": environment, "text": True}
+    start = [sys.executable, "-m", "snakemake", *words(screen, *arguments)]
+    return {"args": start, "cwd": screen, "env": environment, "text": True}
 
 
 def snakemake(screen, *arguments, check=True):
-    """Run Snakemake on a screen's working directory with its own configuration."""
-    done = subprocess.run(**command(screen, *arguments), capture_output=True)
+    """Run Snakemake on a screen's working directory to its end."""
+    done = run_snakemake(*words(screen, *arguments), folder=screen)
     if check and done.returncode:
         logs = [f"== {path}\n{path.read_text()}" for path in sorted(screen.glob("logs/**/*.log"))]
         pytest.fail(f"snakemake ended with {done.returncode}\n{done.stdout}\n{done.stderr}\n" + "\n".join(logs)[-8000:])

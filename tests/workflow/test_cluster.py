@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from small_screen import CONFIG, check_equal, run, start
+from small_screen import CONFIG, check_equal, start
 from starts import ROOT, snakemake, write_config
 
 pytestmark = pytest.mark.slurm
@@ -83,7 +83,7 @@ def test_gpus_are_told_apart_and_jobs_without_one_see_none(begun):
 
 
 def test_a_job_that_needs_more_memory_gets_it_at_the_third_attempt(begun, undisturbed):
-    run(begun, *SLURM, *ASKED_OFTEN, "--set-resources", "map:mem_mb=150*2**(attempt-1)")
+    snakemake(begun, *SLURM, *ASKED_OFTEN, "--set-resources", "map:mem_mb=150*2**(attempt-1)")
     logged = "".join(path.read_text() for path in begun.glob("start-*.txt"))
     assert logged.count("Error in rule map:") == 2
     check_equal(begun, undisturbed)

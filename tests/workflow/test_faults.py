@@ -8,7 +8,8 @@ import subprocess
 import time
 
 import pytest
-from small_screen import SIGNALS, check_equal, run, start, unlock
+from small_screen import SIGNALS, check_equal, start, unlock
+from starts import snakemake
 
 pytestmark = [pytest.mark.faults, pytest.mark.xdist_group("small screen")]
 FAULTS = 20
@@ -42,7 +43,7 @@ def test_a_run_survives_signals_at_random_moments(name, begun, undisturbed, with
             runs += 1
         elif name != "SIGINT":  # which reaches a job's interpreter also where it is still starting
             assert "Traceback" not in said.read_text()
-    run(begun)
+    snakemake(begun)
     check_equal(begun, undisturbed)
     print(f"\n{name}: {faults} faults in {runs + 1} runs, all with the results of an undisturbed one")
 
@@ -97,7 +98,7 @@ def test_a_full_disk_is_named_and_a_larger_one_goes_on(mounted, undisturbed):
     logs = "".join(path.read_text() for path in screen.glob("logs/**/*.log"))
     assert "No space left on device" in said.read_text() + logs
     remount(screen, "size=64m")
-    run(screen)
+    snakemake(screen)
     check_equal(screen, undisturbed)
 
 
@@ -106,7 +107,7 @@ def test_results_that_cannot_be_written_are_named_and_go_on_once_they_can(mounte
     remount(screen, "size=64m")
     shutil.copytree(kept, screen / "results", dirs_exist_ok=True)
     shutil.rmtree(kept)
-    run(screen, "listed")
+    snakemake(screen, "listed")
     remount(screen, "ro")
     process, said = start(screen)
     assert process.wait() != 0
@@ -114,5 +115,5 @@ def test_results_that_cannot_be_written_are_named_and_go_on_once_they_can(mounte
         path.read_text() for path in screen.glob("logs/**/*.log")
     )
     remount(screen, "rw")
-    run(screen)
+    snakemake(screen)
     check_equal(screen, undisturbed)

@@ -1,8 +1,6 @@
 """Names that a shell, an option parser or Snakemake could take for something else."""
 
 import re
-import subprocess
-import sys
 
 import numpy as np
 import pandas as pd
@@ -101,9 +99,7 @@ def test_tables_are_right_and_nothing_is_run(screen):
 )
 def test_the_configuration_of_a_working_directory_is_read_as_values(tmp_path, text, message):
     (tmp_path / "config.yaml").write_text(text)
-    command = [sys.executable, "-m", "snakemake", "--snakefile", ROOT / "Snakefile", "--directory", tmp_path]
-    command += ["--dry-run", "--config", "root=data"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    done = snakemake(tmp_path, "--dry-run", "--config", "root=data", check=False)
     assert done.returncode and message in done.stdout + done.stderr
     assert not (tmp_path / "x").exists()
 
