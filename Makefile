@@ -31,7 +31,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; name it: make demo PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip install --constraint constraints.txt --editable '.[test,slurm]'
+	$(BIN)/uv pip install --compile-bytecode --constraint constraints.txt --editable '.[test,slurm]'
 	touch $@
 
 clean:

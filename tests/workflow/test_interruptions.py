@@ -6,11 +6,21 @@ from starts import snakemake
 
 pytestmark = pytest.mark.xdist_group("small screen")
 
-MOMENTS = [("illumination", "SIGTERM"), ("segment", "SIGKILL"), ("map", "SIGINT")]
-"""Early, in the middle and late, in the order in which one run comes to these rules; test_faults.py tries many more."""
+MOMENTS = [
+    ("quality", "SIGINT"),
+    ("illumination", "SIGTERM"),
+    ("segment", "SIGKILL"),
+    ("embed", "SIGINT"),
+    ("scale", "SIGTERM"),
+    ("features", "SIGKILL"),
+    ("map", "SIGINT"),
+    ("wells", "SIGTERM"),
+    ("enrichment", "SIGKILL"),
+]
+"""Each signal early, in the middle and late, in the order in which one run comes to these rules."""
 
 
-def test_an_interruption_of_each_kind_leaves_no_trace(undisturbed, begun):
+def test_nine_interruptions_leave_no_trace(undisturbed, begun):
     for rule, name in MOMENTS:
         interrupt(begun, SIGNALS[name], rule)
         if name == "SIGKILL":
