@@ -26,6 +26,7 @@ SCALES = 0.05, 3.0
 FAINTEST = 1.0  # in standard deviations of the noise of a pixel
 SURPRISE = 1.25  # the field is done again if its nuclei differ from the estimate by more than this factor
 CORRECTIONS = 2  # times at most
+DAZZLING = 1.5  # normalised contrast of the typical nucleus; above it, halos are taken for nuclei
 
 
 def nuclei(nucleus_diameter, min_area, max_area, weights=None, flips=False, device="cpu", precision="fp32"):
@@ -75,21 +76,32 @@ def find_nuclei(image, forward, diameter=None, min_area=None, max_area=None):
     (H, W) uint32
         Labels 1..n by the row-major order of the nuclei's first pixels; each is one 4-connected region.
     """
+    guess = diameter or _guess_diameter(image)
     normalised = normalise(image)
-    find = partial(_find_at_scale, normalised, forward, min_area, max_area)
-    if diameter is not None:
-        return renumber(find(diameter))
-    integer = np.issubdtype(image.dtype, np.integer)
-    estimate, sure = estimate_diameter(np.ascontiguousarray(image, np.float32), integer)
-    # Clumps and haze are taken for one large nucleus, never for small ones.
-    guess = estimate if sure else min(estimate or NOMINAL_DIAMETER, NOMINAL_DIAMETER)
-    labels = find(guess)
-    for _ in range(CORRECTIONS):
+    labels = _find_at_scale(normalised, forward, min_area, max_area, guess)
+    if _typical_contrast(normalised, labels) > DAZZLING:
+        normalised = normalise(image, _typical_contrast(np.ascontiguousarray(image, np.float32), labels))
+        labels = _find_at_scale(normalised, forward, min_area, max_area, guess)
+    for _ in range(CORRECTIONS if diameter is None else 0):
         found = typical_diameter(np.bincount(labels[labels > 0])[1:])
         if not found or 1 / SURPRISE < found / guess < SURPRISE:
             break
-        guess, labels = found, find(found)
+        guess, labels = found, _find_at_scale(normalised, forward, min_area, max_area, found)
     return renumber(labels)
+
+
+def _guess_diameter(image):
+    """Diameter of the nuclei to begin with, px."""
+    integer = np.issubdtype(image.dtype, np.integer)
+    estimate, sure = estimate_diameter(np.ascontiguousarray(image, np.float32), integer)
+    # Clumps and haze are taken for one large nucleus, never for small ones.
+    return estimate if sure else min(estimate or NOMINAL_DIAMETER, NOMINAL_DIAMETER)
+
+
+def _typical_contrast(image, labels):
+    """Median contrast of the nuclei; 0 without any that has background around it."""
+    contrasts = contrast_by_label(image, labels)
+    return float(np.median(contrasts[np.isfinite(contrasts)])) if np.isfinite(contrasts).any() else 0.0
 
 
 def _find_at_scale(normalised, forward, min_area, max_area, diameter):

@@ -10,13 +10,15 @@ VIEWS = 2  # what the network takes of a field, see `network_input`
 SAMPLE = 1 << 19  # pixels that the percentiles come from at most
 
 
-def normalise(image):
+def normalise(image, contrast=0.0):
     """Scale a field so that its background is near 0 and its bright nuclei near 1.
 
     Parameters
     ----------
     image : (H, W) real array
         No NaN.
+    contrast : float
+        Of the typical nucleus, in the image's units, where it is known: it becomes 1 if it would be more.
 
     Returns
     -------
@@ -27,8 +29,8 @@ def normalise(image):
     image = np.ascontiguousarray(image, np.float32)
     step = max(1, int(np.sqrt(image.size / SAMPLE)))
     low, high = np.percentile(image[::step, ::step], (LOW, HIGH))
-    span = max(high - low, NOISE_SCALE * noise_deviation(image), np.finfo(np.float32).tiny)
-    return np.clip((image - np.float32(low)) / np.float32(span), -1.0, CEILING)
+    span = np.float32(max(high - low, NOISE_SCALE * noise_deviation(image), contrast, np.finfo(np.float32).tiny))
+    return np.clip(image - np.float32(low), -span, CEILING * span) / span
 
 
 def noise_deviation(image):

@@ -76,6 +76,19 @@ def test_finds_nothing_where_nothing_is(segment, image):
     assert not segment(image).any()
 
 
+@pytest.mark.parametrize("floor", [0, 120], ids=["noise", "none"])
+def test_outlines_do_not_depend_on_how_empty_the_field_is(segment, floor):
+    """As after a toxic treatment: nuclei on less of the field than the percentiles of its normalisation leave out."""
+    image, _ = draw_nuclei(8, count=5)
+    image = np.maximum(image, 130) - 130
+    wide = np.random.default_rng(8).poisson(20, (1400, 1500)).astype(np.uint16)
+    wide[500:800, 600:940] = image
+    crowded, sparse = (np.maximum(field, floor) for field in (image, wide))
+    found = segment(sparse)
+    assert found.max() == segment(crowded).max() == 5
+    assert (found > 0).sum() == pytest.approx((segment(crowded) > 0).sum(), rel=0.05)
+
+
 def test_does_not_depend_on_gain_offset_or_byte_order(segment):
     image, _ = draw_nuclei(1)
     found = segment(image)
