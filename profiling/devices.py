@@ -68,7 +68,7 @@ def choose_device(device="auto", wait=10.0):
     if device in ("auto", "mps") and torch.backends.mps.is_available():
         return torch.device("mps")
     if device != "auto":
-        raise ProfilingError(f"device is {device} but there is none; set it to auto or cpu")
+        raise ProfilingError(f"device is {device} but there is none; set it to cpu")
     return torch.device("cpu")
 
 

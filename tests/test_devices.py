@@ -160,7 +160,7 @@ def test_a_device_that_is_not_there_is_an_error_and_auto_is_the_cpu(monkeypatch,
     pretend(monkeypatch, [])
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
     assert choose_device("auto") == torch.device("cpu")
-    with pytest.raises(ProfilingError, match=f"device is {device} but there is none; set it to auto or cpu"):
+    with pytest.raises(ProfilingError, match=f"device is {device} but there is none; set it to cpu"):
         choose_device(device)
 
 

@@ -8,7 +8,7 @@ pytestmark = pytest.mark.xdist_group("small screen")
 
 MOMENTS = [
     ("quality", "SIGINT"),
-    ("illumination", "SIGTERM"),
+    ("merge_quality", "SIGTERM"),
     ("segment", "SIGKILL"),
     ("embed", "SIGINT"),
     ("scale", "SIGTERM"),

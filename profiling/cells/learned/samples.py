@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import cc3d
 import cv2
+import fastremap
 import numpy as np
 import pandas as pd
 
@@ -21,6 +22,7 @@ PYRAMID = 4
 CROWDED, HAZY, EMPTY = 0.25, 0.15, 0.03  # shares of the samples
 FAINTEST, FAINTEST_SPECK = 0.02, 0.1  # of the field's contrast; objects that stand out by less are doubtful
 SPECK = 0.15  # of the typical nucleus' area
+MOST_PARTS = 2  # of a nucleus that is the only one of its field
 KIND_POWER = 0.5  # kinds of field (by their size) are drawn by this power of their number of groups
 
 
@@ -80,7 +82,7 @@ def list_fields(folder):
     Returns
     -------
     pandas.DataFrame
-        image, labels (paths), group; sorted by name.
+        image, labels (paths), components (see `read_labels`), group; sorted by name.
 
     Raises
     ------
@@ -91,19 +93,23 @@ def list_fields(folder):
     for part in ("images", "labels"):
         if not (folder / part).is_dir():
             raise ProfilingError(f"{folder} has no folder {part}/; annotated fields are images/NAME and labels/NAME.")
-    images = sorted(path for path in (folder / "images").iterdir() if path.suffix in SUFFIXES)
-    labels = {path.stem: path for path in (folder / "labels").iterdir() if path.suffix in SUFFIXES}
+    images = sorted(path for path in (folder / "images").iterdir() if path.suffix.lower() in SUFFIXES)
+    labels = {path.stem: path for path in (folder / "labels").iterdir() if path.suffix.lower() in SUFFIXES}
     if missing := [path.name for path in images if path.stem not in labels]:
         raise ProfilingError(f"{len(missing)} images of {folder} have no labels, the first is {missing[0]}.")
     if not images:
         raise ProfilingError(f"{folder}/images holds no image ({', '.join(SUFFIXES)}).")
     table = pd.DataFrame({"image": images, "labels": [labels[path.stem] for path in images]})
+    table["components"] = False
     table["group"] = [path.stem for path in images]
     if (folder / "index.csv").exists():
         index = pd.read_csv(folder / "index.csv", dtype=str)
-        groups = index.set_index(index.columns[0]).get("field_group")
-        if groups is not None:
-            table["group"] = groups.reindex(table["group"]).fillna(table["group"]).to_numpy()
+        names = index[index.columns[0]]
+        if "field_group" in index:
+            suffixes = names.str.extract(r"(\.[^.]+)$")[0].str.lower()
+            names = names.where(~suffixes.isin(SUFFIXES), names.str.rpartition(".")[0])
+            groups = dict(zip(names, index["field_group"]))
+            table["group"] = [groups.get(name, name) for name in table["group"]]
     return table
 
 
@@ -119,14 +125,46 @@ def read_pair(image, labels, components=False):
     Raises
     ------
     ProfilingError
-        If image and labels differ in size.
+        If image and labels differ in size, or the labels are none.
     """
-    pixels, numbers = read_image(image), read_image(labels)
+    pixels, numbers = read_image(image), read_labels(labels, components)
     if pixels.shape != numbers.shape:
         raise ProfilingError(f"{image} has shape {pixels.shape}, its labels {labels} have {numbers.shape}.")
-    if components:
-        numbers = cc3d.connected_components(numbers, connectivity=8)
     return annotate(pixels, numbers)
+
+
+def read_labels(path, components=False):
+    """Read the label image of a field.
+
+    Parameters
+    ----------
+    path : str or Path
+    components : bool
+        Whether every connected part of a label is a nucleus of its own.
+
+    Returns
+    -------
+    (H, W) unsigned integers
+        0 is background, nuclei are 1..n.
+
+    Raises
+    ------
+    ProfilingError
+        If values are negative or no whole numbers, or the image is a mask that gives all nuclei one number.
+    """
+    labels = read_image(path)
+    if (labels < 0).any() or (labels % 1).any():
+        raise ProfilingError(f"{path} holds values below 0 or between whole numbers; labels are 0, 1, 2 ...")
+    labels, numbers = fastremap.renumber(labels.astype(np.uint64))
+    parts = cc3d.connected_components(labels, connectivity=8)
+    if components:
+        return parts
+    if len(numbers.keys() - {0}) == 1 and parts.max() > MOST_PARTS:
+        raise ProfilingError(
+            f"{path} has one number for {parts.max()} separate objects: is it a mask? Give each nucleus its number, or "
+            "set `components: true` if no two touch."
+        )
+    return labels
 
 
 def draw_weights(groups, kinds):

@@ -1,6 +1,7 @@
 """Training of the network, resumable and seeded."""
 
 import copy
+import hashlib
 import time
 from functools import partial
 from pathlib import Path
@@ -57,7 +58,7 @@ def train(settings, out):
     Raises
     ------
     ProfilingError
-        If there are no annotated fields, or the folder holds a run with other settings.
+        If there are no annotated fields, or the folder holds a run with other settings or fields.
     """
     keep_memory()
     out = Path(out)
@@ -78,7 +79,8 @@ def train(settings, out):
         optimizer, settings.learning_rate, settings.steps, pct_start=0.05, div_factor=10, final_div_factor=1e3
     )
     parts = {"network": network, "average": average, "optimizer": optimizer, "schedule": schedule}
-    first = _resume(out / "checkpoint.pt", settings, parts)
+    fields = _digest(annotations)
+    first = _resume(out / "checkpoint.pt", settings, fields, parts)
     samples = Samples(annotations, settings, first * settings.batch_size)
     loader = DataLoader(
         samples,
@@ -115,7 +117,7 @@ def train(settings, out):
                 log.info("validation: %s", ", ".join(f"{name} {value:.3f}" for name, value in metrics.items()))
             _append(out / "log.csv", {"step": step, **loss, **metrics})
         if step % settings.checkpoint_every == 0 or step == settings.steps:
-            _save(out / "checkpoint.pt", step, settings, parts)
+            _save(out / "checkpoint.pt", step, settings, fields, parts)
     state = {name: values.cpu().numpy() for name, values in average.state_dict().items()}
     metrics = metrics or validate(state, annotations.validation, device.type)
     figures = {name: f"{value:.4f}" for name, value in metrics.items()}
@@ -246,23 +248,34 @@ def _follow(average, network, decay):
             mean.copy_(value)
 
 
-def _resume(path, settings, parts):
+def _digest(annotations):
+    """What tells the fields of one training from those of another."""
+    digest = hashlib.sha256()
+    for field in annotations.fields:
+        digest.update(field.pyramid[0].tobytes() + field.labels.tobytes())
+    digest.update("\n".join(path.name for path in annotations.validation["image"]).encode())
+    return digest.hexdigest()
+
+
+def _resume(path, settings, fields, parts):
     """Load a checkpoint if there is one; the number of batches that are done."""
     if not path.exists():
         return 0
     saved = torch.load(path, map_location="cpu", weights_only=True)
     if saved["settings"] != settings.model_dump_json():
         raise ProfilingError(f"{path} was trained with other settings; take another folder, or remove it.")
+    if saved["fields"] != fields:
+        raise ProfilingError(f"{path} was trained on other fields or labels; take another folder, or remove it.")
     for name, part in parts.items():
         part.load_state_dict(saved[name])
     log.info("going on after batch %d", saved["step"])
     return saved["step"]
 
 
-def _save(path, step, settings, parts):
+def _save(path, step, settings, fields, parts):
     states = {name: part.state_dict() for name, part in parts.items()}
     with whole_file(path) as temporary:
-        torch.save({"step": step, "settings": settings.model_dump_json(), **states}, temporary)
+        torch.save({"step": step, "settings": settings.model_dump_json(), "fields": fields, **states}, temporary)
 
 
 def _append(path, row):

@@ -7,6 +7,7 @@ import numpy as np
 
 from profiling.cells.learned.engine import find_nuclei
 from profiling.cells.learned.forward import load_forward
+from profiling.cells.learned.samples import read_labels
 from profiling.cells.matching import average_precision, match_counts
 from profiling.images.read import read_image
 
@@ -21,7 +22,7 @@ def validate(weights, fields, device="cpu"):
     weights : dict of str to ndarray
         Of the network.
     fields : pandas.DataFrame
-        image, labels (paths).
+        image, labels (paths), components (see `samples.read_labels`).
     device : {"cpu", "cuda"}
         On the CPU one thread works, on a GPU all that there are prepare fields for it.
 
@@ -36,7 +37,8 @@ def validate(weights, fields, device="cpu"):
     forward = load_forward(weights, device, threads=1)
 
     def counts_of(row):
-        return match_counts(read_image(row.labels), find_nuclei(read_image(row.image), forward), THRESHOLDS)
+        truth = read_labels(row.labels, row.components)
+        return match_counts(truth, find_nuclei(read_image(row.image), forward), THRESHOLDS)
 
     with ThreadPoolExecutor(os.cpu_count() if device == "cuda" else 1) as pool:
         counts = list(pool.map(counts_of, fields.itertuples()))

@@ -75,6 +75,10 @@ def test_a_stopped_run_goes_on_to_the_same_weights(annotated, tmp_path, monkeypa
     assert said["steps"] == "6" and said["fields"] == str(len(train.read_annotations(settings).fields))
     with pytest.raises(ProfilingError, match="other settings"):
         train.train(settings_of(annotated, steps=7), tmp_path / "whole")
+    (annotated / "images" / "f9.tif").symlink_to(annotated / "images" / "f1.tif")
+    (annotated / "labels" / "f9.tif").symlink_to(annotated / "labels" / "f1.tif")
+    with pytest.raises(ProfilingError, match="other fields"):
+        train.train(settings, tmp_path / "whole")
 
 
 def test_training_learns(annotated, tmp_path):
@@ -89,6 +93,30 @@ def test_groups_are_held_out_whole(annotated):
     assert sorted(path.stem for path in annotations.validation["image"]) == ["f0", "f1", "f4", "f5"]
     assert len(annotations.fields) == 2
     assert annotations.weights.sum() == pytest.approx(1)
+
+
+def test_fields_are_found_by_name_whatever_their_suffix_and_without_a_group(annotated):
+    (annotated / "images" / "f3.tif").rename(annotated / "images" / "f3.TIF")
+    index = pd.DataFrame({"image": ["f0.tif", "f1.tif", "f2.tif", "f4"], "field_group": ["7", "7", "8", "9"]})
+    index.to_csv(annotated / "index.csv", index=False)
+    assert samples.list_fields(annotated)["group"].tolist() == ["7", "7", "8", "f3", "9", "f5"]
+
+
+def test_labels_are_any_whole_numbers_and_masks_are_told_from_them(annotated):
+    path = annotated / "labels" / "f0.tif"
+    labels = tifffile.imread(path)
+    nuclei = len(np.unique(labels)) - 1
+    for values in (labels * 1000.0, labels.astype(np.int64) * 100_003):
+        tifffile.imwrite(path, values.astype(np.float32) if values.dtype == float else values.astype(np.uint32))
+        assert np.array_equal(samples.read_labels(path) > 0, labels > 0)
+        assert samples.read_labels(path).max() == nuclei
+    tifffile.imwrite(path, ((labels > 0) * 255).astype(np.uint8))
+    with pytest.raises(ProfilingError, match="f0.tif has one number for .* is it a mask"):
+        samples.read_labels(path)
+    assert samples.read_labels(path, components=True).max() > 2
+    tifffile.imwrite(path, labels.astype(np.float32) - 1)
+    with pytest.raises(ProfilingError, match="f0.tif holds values below 0"):
+        samples.read_labels(path)
 
 
 def test_a_sample_follows_from_its_number(annotated):
