@@ -64,6 +64,7 @@ def test_fields_without_masks():
     none = np.zeros_like(truth)
     noise = np.random.default_rng(0).normal(100, 5, image.shape)
     assert segmentation_score(image, none) == 0
+    assert segmentation_score(image.max() - image, none) == 0, "dark nuclei on bright ground"
     assert segmentation_score(noise, none) == segmentation_score(noise.round().astype(np.uint16), none) == 1
     assert segmentation_score(np.full(image.shape, 7.0), none) == 1
     assert collect_evidence(image, none) is None
