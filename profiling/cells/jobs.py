@@ -1,6 +1,7 @@
 """The segmentation of one chunk: from images to label images and the cell table."""
 
 import json
+from itertools import chain, groupby
 from pathlib import Path
 
 import numpy as np
@@ -126,35 +127,32 @@ def segment(images, folder, flatfields, wells, channels, settings, out_cells, ou
     for position, name in enumerate(FIELD_KEY):
         empty.insert(position, name, pd.Series(dtype=_dtype(name)))
     results = track(map_ahead(work, fields, threads), len(fields), "fields")
-    outcomes, tables, pages, well = [], [], [], None
+    outcomes = []
     with table_writer(out_cells, "segmented", empty, settings=settings.changed()) as append:
-
-        def finish():
+        for well, found in groupby(results, key=lambda result: result[0]["Metadata_Well"]):
+            tables = []
+            # Each page is compressed as it comes: those of a well would be as large as all the rest.
+            write_labels(Path(out_labels) / f"{well}.tif", _collect(found, tables, outcomes))
             if tables:
                 append(pd.concat(tables))
-            if pages:
-                write_labels(Path(out_labels) / f"{well}.tif", pages)
-            tables.clear()
-            pages.clear()
-
-        for key, nuclei, cells, table, statistics, reason in results:
-            if key["Metadata_Well"] != well:
-                finish()
-                well = key["Metadata_Well"]
-            if len(table):
-                tables.append(table)
-            if nuclei is not None:
-                pages.append((key, nuclei, cells))
-            if reason:
-                log.warning("%s site %d: %s", well, key["Metadata_Site"], reason)
-            outcome = {"Segmented": reason is None, "CellCount": len(table), **statistics, "Reason": reason}
-            outcomes.append({**key, **outcome})
-        finish()
     columns = [*FIELD_KEY, "Segmented", "CellCount", *FIELD_STATISTICS, "Reason"]
     types = {"Metadata_Plate": "str", "Metadata_Well": "str"} | dict.fromkeys(FIELD_STATISTICS, "float32")
     outcomes = pd.DataFrame(outcomes, columns=columns).astype(types)
     write_table(out_fields, "fields", outcomes, settings=settings.changed())
     log.info("%d cells in %d fields", outcomes["CellCount"].sum(), outcomes["Segmented"].sum())
+
+
+def _collect(results, tables, outcomes):
+    """The label images of the fields that have any; measurements and outcomes of all are added to the lists."""
+    for key, nuclei, cells, table, statistics, reason in results:
+        if len(table):
+            tables.append(table)
+        if reason:
+            log.warning("%s site %d: %s", key["Metadata_Well"], key["Metadata_Site"], reason)
+        outcome = {"Segmented": reason is None, "CellCount": len(table), **statistics, "Reason": reason}
+        outcomes.append({**key, **outcome})
+        if nuclei is not None:
+            yield key, nuclei, cells
 
 
 def write_labels(path, pages):
@@ -163,11 +161,16 @@ def write_labels(path, pages):
     Parameters
     ----------
     path : str or Path
-    pages : list of (dict, ndarray, ndarray)
+        Nothing is written without pages.
+    pages : iterable of (dict, ndarray, ndarray)
         Field key, nuclei and cells.
     """
+    pages = iter(pages)
+    first = next(pages, None)
+    if first is None:
+        return
     with whole_file(path) as temporary, tifffile.TiffWriter(temporary, bigtiff=False) as file:
-        for key, nuclei, cells in pages:
+        for key, nuclei, cells in chain([first], pages):
             for compartment, labels in (("Nuclei", nuclei), ("Cells", cells)):
                 facts = {name.removeprefix("Metadata_"): value for name, value in key.items()}
                 file.write(

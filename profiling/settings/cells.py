@@ -10,7 +10,7 @@ from profiling.settings.section import Length, Section, Visible
 class Segmentation(Section):
     """Nuclei, cells and what is measured on them."""
 
-    version: ClassVar[int] = 6
+    version: ClassVar[int] = 7
     ENGINE_SETTINGS: ClassVar[dict] = {
         "nuclei": ("weights", "flips", "device", "precision"),
         "classical": ("threshold", "threshold_correction"),

@@ -107,9 +107,11 @@ def _typical_contrast(image, labels):
 def _find_at_scale(normalised, forward, min_area, max_area, diameter):
     """The nuclei of a normalised field whose nuclei have a known typical diameter."""
     scale = np.clip(diameter, *DIAMETERS) / diameter
-    maps = predict_maps(normalised, forward, float(np.clip(scale, *SCALES)))
+    probability, offsets = predict_maps(normalised, forward, float(np.clip(scale, *SCALES)))
     disc = np.pi / 4 * diameter**2
-    labels = keep_largest_parts(decode(maps, normalised.shape), 0, LARGEST * disc if max_area is None else max_area)
+    labels = decode(probability, offsets, normalised.shape)
+    del probability, offsets
+    labels = keep_largest_parts(labels, 0, LARGEST * disc if max_area is None else max_area)
     limits = (SMALLEST * disc, SMALLEST_CUT * disc) if min_area is None else (min_area, min_area)
     labels = drop_small(labels, *limits)
     return drop_faint(fill_label_holes(labels, LARGEST_HOLE * disc), normalised)

@@ -1,10 +1,13 @@
 """From label images to maps and back, and what the network's maps depend on."""
 
+import tracemalloc
+
 import cv2
 import numpy as np
 import pytest
 import torch
 
+from profiling.cells.learned import decode as decode_module
 from profiling.cells.learned import maps as maps_module
 from profiling.cells.learned.decode import decode
 from profiling.cells.learned.forward import with_flips
@@ -26,6 +29,12 @@ def crowded_labels(seed, shape=(180, 220), count=60):
             labels, tuple(map(int, centre)), tuple(map(int, axes)), float(rng.uniform(0, 180)), 0, 360, number, -1
         )
     return labels
+
+
+def said_of(labels):
+    """What a perfect network says of a label image."""
+    maps = targets(labels, np.zeros(labels.shape, bool))[0]
+    return maps[0], np.rint(OFFSET_UNIT * maps[2:]).astype(np.int16)
 
 
 def test_targets_of_a_known_nucleus():
@@ -69,7 +78,7 @@ def test_gap_between_two_nuclei_weighs_most():
 def test_true_maps_give_back_the_labels(seed, factor):
     labels = crowded_labels(seed)
     big = cv2.resize(labels, None, fx=1 / factor, fy=1 / factor, interpolation=cv2.INTER_NEAREST)
-    found = decode(targets(labels, labels == -1)[0], big.shape)
+    found = decode(*said_of(labels), big.shape)
     tp, fp, fn = match_counts(big, found, (0.5,))[0]
     # The centre of a nucleus of which only a crescent shows lies on the nucleus that covers it.
     assert tp / (tp + fp + fn) > 0.9
@@ -77,16 +86,16 @@ def test_true_maps_give_back_the_labels(seed, factor):
 
 
 def test_nothing_in_the_maps_is_no_nucleus():
-    assert not decode(np.zeros((4, 32, 32), np.float32), (32, 32)).any()
+    assert not decode(np.zeros((32, 32), np.float32), np.zeros((2, 32, 32), np.int16), (32, 32)).any()
 
 
 def test_a_nucleus_that_is_hardly_believed_in_is_none():
     labels = np.zeros((40, 60), np.uint32)
     labels[5:20, 5:20], labels[5:20, 40:55] = 1, 2
-    maps = targets(labels, labels == -1)[0]
-    maps[0][labels == 2] = 0.7  # all of it is foreground
+    probability, offsets = said_of(labels)
+    probability[labels == 2] = 0.7  # all of it is foreground
     for shape in ((40, 60), (80, 120)):
-        found = decode(maps, shape)
+        found = decode(probability, offsets, shape)
         assert len(np.unique(found)) == 2
         assert found[:, : shape[1] // 2].any() and not found[:, shape[1] // 2 :].any()
 
@@ -103,7 +112,37 @@ def test_tiles_join_without_seams(monkeypatch):
     whole = predict_maps(field, forward)
     monkeypatch.setattr(maps_module, "MARGIN", 16)
     monkeypatch.setattr(maps_module, "LARGEST_TILE", 96)
-    np.testing.assert_allclose(predict_maps(field, forward), whole, atol=1e-6)
+    tiled = predict_maps(field, forward)
+    np.testing.assert_allclose(tiled[0], whole[0], atol=1e-6)
+    assert np.array_equal(tiled[1], whole[1])
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_nuclei_where_tiles_meet_are_whole(seed, monkeypatch):
+    probability, offsets = said_of(crowded_labels(seed, (300, 420), 200))
+    whole = decode(probability, offsets, (300, 420))
+    monkeypatch.setattr(decode_module, "MARGIN", 24)
+    monkeypatch.setattr(decode_module, "LARGEST_TILE", 96)
+    monkeypatch.setattr(decode_module, "STRIPE", 50)
+    assert np.array_equal(decode(probability, offsets, (300, 420)), whole)
+
+
+def test_an_enlarged_field_takes_little_memory(monkeypatch):
+    """A field of nuclei of 8 px is enlarged eightfold: what is kept of each pixel decides what a job needs."""
+    for module in (maps_module, decode_module):
+        monkeypatch.setattr(module, "LARGEST_TILE", 640)
+    labels = crowded_labels(0, (500, 500), 500)
+    scale = 4
+
+    def forward(inputs):
+        part = inputs[0, 0]
+        return np.stack([20 * part - 10, part, np.zeros_like(part), np.zeros_like(part)])[None]
+
+    tracemalloc.start()
+    assert decode(*predict_maps((labels > 0).astype(np.float32), forward, scale), labels.shape).any()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak / (scale**2 * labels.size) < 32, "bytes a pixel of the enlarged field"
 
 
 def test_flips_turn_the_offsets_back():
