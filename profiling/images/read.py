@@ -13,6 +13,7 @@ from profiling.images.errors import COPY_AGAIN, ImageError
 __all__ = ["ImageError", "read_header", "read_image"]
 
 HEAD = 2**14  # bytes read at first: with most instruments the whole description of an image
+LARGEST = 1e15  # of a pixel; sums of squares of a whole field are then finite in float32
 
 
 def read_image(path, page=0):
@@ -39,13 +40,18 @@ def read_image(path, page=0):
     ------
     ImageError
         If the file is absent, empty, not an image, truncated, in colour or not 2-D, has no such page, cannot be
-        read after several tries, or holds NaN or infinite values.
+        read after several tries, or holds NaN, infinite values or values beyond `LARGEST`.
     """
     path = Path(path)
     with _reader(path) as (reader, file):
         image = reader.read_plane(*file, path, page)
-    if image.dtype.kind == "f" and not np.isfinite(image).all():
-        raise ImageError(f"{path}: holds NaN or infinite values; export it again with finite pixels")
+    if image.dtype.kind == "f":
+        low, high = image.min(initial=0), image.max(initial=0)
+        if not np.isfinite(low) or not np.isfinite(high):
+            raise ImageError(f"{path}: holds NaN or infinite values; export it again with finite pixels")
+        if max(-low, high) > LARGEST:
+            extreme = low if -low > high else high
+            raise ImageError(f"{path}: holds values up to {extreme:.3g}, no intensities; export it again, or copy it")
     return image
 
 

@@ -180,6 +180,9 @@ def test_colour_volumes_and_infinite_pixels_are_refused(tmp_path):
     for bad in (np.nan, np.inf):
         tifffile.imwrite(path, np.array([[1, bad]], np.float32))
         assert_refused(path, "NaN or infinite")
+    for bad in (1e36, -1e300):
+        tifffile.imwrite(path, np.array([[1, bad], [2, 3]]))
+        assert_refused(path, "no intensities")
 
 
 def test_missing_strips_are_not_read_as_zeros(tmp_path):
