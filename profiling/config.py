@@ -6,6 +6,7 @@ import os
 import re
 import shlex
 import sys
+from itertools import pairwise
 from pathlib import Path
 from pprint import pformat
 from typing import Annotated, Literal
@@ -91,6 +92,9 @@ PERIODIC = re.compile(r"(.+?)\1{19,}$")
 
 LONGEST = 100_000
 """Characters of a section's settings: they are one word of a command, of which Linux takes 131,072."""
+
+DIAMETERS = (3, 1000)
+"""Pixels that a typical nucleus may be wide."""
 
 SIDES = (8, 8192)
 """Pixels a side of what the network is shown: below, there is nothing to see, above, no camera's field."""
@@ -231,7 +235,26 @@ class Config(BaseModel):
             side = s.pixels(length, self.images.pixel_size)
             if not SIDES[0] <= side <= SIDES[1]:
                 raise ValueError(f"{key}: {length} are {side:g} px; {SIDES[0]} to {SIDES[1]} px can be cut")
+        self._check_diameters()
         return self
+
+    def _check_diameters(self):
+        """Nuclei are of a size that can be found, and their three diameters are in order."""
+        names = ("minimum_diameter", "nucleus_diameter", "maximum_diameter")
+        texts = {name: text for name in names if (text := getattr(self.segmentation, name)) is not None}
+        sides = {name: s.pixels(text, self.images.pixel_size) for name, text in texts.items()}
+        typical = sides.get("nucleus_diameter", DIAMETERS[0])
+        if not DIAMETERS[0] <= typical <= DIAMETERS[1]:
+            raise ValueError(
+                f"segmentation.nucleus_diameter: {texts['nucleus_diameter']} are {typical:g} px; nuclei of "
+                f"{DIAMETERS[0]} to {DIAMETERS[1]} px can be found"
+            )
+        for lower, upper in pairwise(sides):
+            if sides[lower] > sides[upper]:
+                raise ValueError(
+                    f"segmentation.{lower}: {texts[lower]} ({sides[lower]:g} px) is more than "
+                    f"segmentation.{upper}, {texts[upper]} ({sides[upper]:g} px)"
+                )
 
     def resolved(self, section):
         """Settings of a section that differ from its defaults, with its version and lengths in pixels.

@@ -67,6 +67,15 @@ def rules_with(*needles):
         ({"unit": "image"}, "unit: .*'cell', 'field' or 'tile'.*given: 'image'"),
         ({"unit": "tile", "embedding": {"neighbours": "mask"}}, "embedding.neighbours: mask needs `unit: cell`"),
         ({"unit": "tile", "tiles": {"size": "9 um"}}, "'9 um' needs images.pixel_size"),
+        (
+            {"segmentation": {"minimum_diameter": 30, "maximum_diameter": "10 px"}},
+            r"minimum_diameter: 30 px \(30 px\) is more than segmentation.maximum_diameter, 10 px",
+        ),
+        (
+            {"segmentation": {"minimum_diameter": 20, "nucleus_diameter": "6 um"}, "images": {"pixel_size": 0.5}},
+            r"minimum_diameter: 20 px .* more than segmentation.nucleus_diameter, 6 um \(12 px\)",
+        ),
+        ({"segmentation": {"nucleus_diameter": 5000}}, "5000 px; nuclei of 3 to 1000 px"),
         ({"channels": ["DNA", "DNA"]}, "channels: DNA is listed twice"),
         ({"channels": []}, "channels: "),
         ({"plates": []}, "plates: "),

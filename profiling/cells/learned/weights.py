@@ -12,6 +12,7 @@ from profiling.files import whole_file
 
 FORMAT = "profiling nucleus network 2"
 SHIPPED = Path(__file__).with_name("nuclei.safetensors")
+CALMER = "train it again, with a lower `learning_rate`"
 
 
 def write_weights(path, state, facts):
@@ -24,12 +25,19 @@ def write_weights(path, state, facts):
         The state dict; kernels are rounded to float16, which is half the file and moves no outline by a pixel.
     facts : dict of str to str
         What to say of them: data, licence, metrics, settings.
+
+    Raises
+    ------
+    ProfilingError
+        If a number is not finite, as in a training that diverged.
     """
     tensors = {
         name: np.ascontiguousarray(values, np.float16 if values.ndim == 4 else np.float32)
         for name, values in state.items()
         if not name.endswith("num_batches_tracked")
     }
+    if broken := _not_finite(tensors):
+        raise ProfilingError(f"The network diverged ({broken} is not finite), {path} is not written; {CALMER}.")
     with whole_file(path) as temporary:
         save_file(tensors, temporary, metadata={"format": FORMAT, **facts})
 
@@ -52,7 +60,7 @@ def read_weights(path=None):
         If the file is missing, or is not what `write_weights` wrote.
     """
     path = Path(path or SHIPPED)
-    if not path.exists():
+    if not path.is_file():
         raise ProfilingError(f"There is no weights file {path}; train-segmenter writes one.")
     try:
         with safe_open(path, "np") as file:
@@ -61,9 +69,21 @@ def read_weights(path=None):
                 raise ProfilingError(f"{path} is of another form of the nucleus network; train it again.")
             if found != FORMAT:
                 raise ProfilingError(f"{path} holds no nucleus network; train-segmenter writes one.")
-            return {name: file.get_tensor(name).astype(np.float32) for name in file.keys()}
+            tensors = {name: file.get_tensor(name).astype(np.float32) for name in file.keys()}
+        with safe_open(SHIPPED, "np") as file:
+            lacking = sorted(set(file.keys()) - set(tensors))
     except SafetensorError as error:
         raise ProfilingError(f"{path} cannot be read as safetensors: {error}.") from None
+    if lacking:
+        raise ProfilingError(f"{path} lacks {len(lacking)} tensors of the network, {lacking[0]} first; copy it again.")
+    if broken := _not_finite(tensors):
+        raise ProfilingError(f"{path} is of a training that diverged ({broken} is not finite); {CALMER}.")
+    return tensors
+
+
+def _not_finite(tensors):
+    """Name of the first tensor that holds NaN or an infinite number, None without any."""
+    return next((name for name, values in tensors.items() if not np.isfinite(values).all()), None)
 
 
 def weights_hash(path=None):

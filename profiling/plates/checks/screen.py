@@ -8,6 +8,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from profiling.config_files import absent_models
+from profiling.errors import ProfilingError
 from profiling.plates.checks.findings import Finding, counted, listed
 from profiling.plates.checks.plate import check_plate
 from profiling.plates.chunks import IMAGES_PER_JOB, propose_chunks
@@ -16,7 +17,7 @@ THREADS = 8  # plates at a time in a process: on network file systems the time g
 PLATES_PER_PROCESS = 16  # fewer are checked before another process has started
 
 
-def check_screen(config, folder, read_header, names=(), deep=False):
+def check_screen(config, folder, read_header, read_weights, names=(), deep=False):
     """Check the plates of a screen; many of them on several processes, which import the caller's main module.
 
     Parameters
@@ -26,6 +27,8 @@ def check_screen(config, folder, read_header, names=(), deep=False):
         The screen's working directory.
     read_header : callable
         As in :func:`profiling.plates.image_table.index_plate`.
+    read_weights : callable
+        Takes the path of the weights of the nucleus network; raises ProfilingError where it holds none.
     names : collection of str
         Plates to check; all where there is none.
     deep : bool
@@ -50,6 +53,11 @@ def check_screen(config, folder, read_header, names=(), deep=False):
     ]
     if absent := absent_models(config, folder):
         findings.append(Finding("error", "", absent[0], "\n".join(absent[1:-1]), absent[-1] if absent[1:] else ""))
+    elif config.segmentation.weights is not None:
+        try:
+            read_weights(Path(folder) / config.segmentation.weights)
+        except ProfilingError as error:
+            findings.append(Finding("error", "", f"segmentation.weights: {error}", "", ""))
     findings += [finding for check in checks for finding in check.findings]
     return checks, [*findings, *odd_plates(checks), *odd_jobs(checks, config)]
 

