@@ -87,7 +87,7 @@ def list_fields(folder):
     Raises
     ------
     ProfilingError
-        If a folder or a label image is missing.
+        If a folder or a label image is missing, or ``index.csv`` is no table.
     """
     folder = Path(folder)
     for part in ("images", "labels"):
@@ -103,7 +103,10 @@ def list_fields(folder):
     table["components"] = False
     table["group"] = [path.stem for path in images]
     if (folder / "index.csv").exists():
-        index = pd.read_csv(folder / "index.csv", dtype=str)
+        try:
+            index = pd.read_csv(folder / "index.csv", dtype=str)
+        except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
+            raise ProfilingError(f"{folder / 'index.csv'} cannot be read as a table: {str(error).strip()}.") from None
         names = index[index.columns[0]]
         if "field_group" in index:
             suffixes = names.str.extract(r"(\.[^.]+)$")[0].str.lower()

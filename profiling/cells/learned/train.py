@@ -2,6 +2,7 @@
 
 import copy
 import hashlib
+import pickle
 import time
 from functools import partial
 from pathlib import Path
@@ -11,6 +12,7 @@ import cv2
 import numpy as np
 import pandas as pd
 import torch
+from pydantic import ValidationError
 from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 
@@ -18,7 +20,7 @@ from profiling.cells.learned.maps import NOMINAL_DIAMETER
 from profiling.cells.learned.network import NucleusNet, network_of
 from profiling.cells.learned.samples import draw_weights, list_fields, read_pair, sample
 from profiling.cells.learned.targets import OFFSET_UNIT
-from profiling.cells.learned.training_settings import IMAGENET
+from profiling.cells.learned.training_settings import IMAGENET, Training
 from profiling.cells.learned.validation import validate
 from profiling.cells.learned.weights import read_weights, write_weights
 from profiling.devices import choose_device
@@ -58,11 +60,14 @@ def train(settings, out):
     Raises
     ------
     ProfilingError
-        If there are no annotated fields, or the folder holds a run with other settings or fields.
+        If there are no annotated fields, one cannot be read, or the folder holds a run with other settings or fields.
     """
     keep_memory()
     out = Path(out)
-    out.mkdir(parents=True, exist_ok=True)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise ProfilingError(f"{out} is no folder; give --out a folder, of this training alone.") from None
     torch.set_num_threads(settings.threads)
     cv2.setNumThreads(1)  # its threads would not survive the fork of the workers
     torch.manual_seed(settings.seed)
@@ -165,6 +170,11 @@ def read_annotations(settings):
     Returns
     -------
     Annotations
+
+    Raises
+    ------
+    ProfilingError
+        If a field cannot be read, those that are held out included, or no nucleus is annotated.
     """
     tables, shares = [], []
     for source in settings.sources:
@@ -179,13 +189,16 @@ def read_annotations(settings):
 
     fields, weights, validation = [], [], []
     for table, share in zip(tables, shares):
-        validation.append(table[table["held_out"]])
-        rows = table[~table["held_out"]]
+        kept_back, rows = table[table["held_out"]], table[~table["held_out"]]
+        validation.append(kept_back)
+        for row in kept_back.itertuples():  # one that is damaged is told now, not after a thousand batches
+            read_pair(row.image, row.labels, row.components)
         read = [read_pair(row.image, row.labels, row.components) for row in rows.itertuples()]
         kept = [field is not None for field in read]
         read, groups = [field for field in read if field is not None], rows["group"][kept]
         if not read:
-            raise ProfilingError(f"No annotated field with a nucleus is left to train on beside {table['image'][0]}.")
+            folder = table["labels"][0].parent
+            raise ProfilingError(f"{folder}: the labels of the {len(rows)} fields to train on are 0 everywhere.")
         fields += read
         weights.append(share * draw_weights(groups, [str(field.labels.shape) for field in read]))
     return Annotations(fields, np.concatenate(weights), pd.concat(validation, ignore_index=True))
@@ -197,17 +210,22 @@ def held_out(groups, every):
     Parameters
     ----------
     groups : pandas.Series of str
-        Where one is no number, all are numbered in the order of their names.
+        Where one is no number, or none or all would be kept, they are numbered from 0 in the order of their names.
     every : int
 
     Returns
     -------
     pandas.Series of bool
+        None where there is one group.
     """
+    if (groups == groups.iloc[0]).all():
+        log.warning("all fields are of one group, none is held out: the metrics say nothing of other fields")
+        return pd.Series(False, groups.index)
     numbers = pd.to_numeric(groups, errors="coerce")
-    if numbers.isna().any():
-        numbers = pd.Series(np.unique(groups, return_inverse=True)[1], index=groups.index)
-    return numbers % every == 0
+    kept = numbers % every == 0
+    if numbers.isna().any() or kept.all() or not kept.any():
+        kept = pd.Series(np.unique(groups, return_inverse=True)[1] % every == 0, groups.index)
+    return kept
 
 
 class Samples(Dataset):
@@ -261,15 +279,29 @@ def _resume(path, settings, fields, parts):
     """Load a checkpoint if there is one; the number of batches that are done."""
     if not path.exists():
         return 0
-    saved = torch.load(path, map_location="cpu", weights_only=True)
-    if saved["settings"] != settings.model_dump_json():
-        raise ProfilingError(f"{path} was trained with other settings; take another folder, or remove it.")
+    try:
+        saved = torch.load(path, map_location="cpu", weights_only=True)
+        before = Training.model_validate_json(saved["settings"])
+    except (OSError, EOFError, RuntimeError, pickle.UnpicklingError, TypeError, KeyError, ValidationError) as error:
+        reason = (str(error).splitlines() or ["it is empty"])[0]
+        raise ProfilingError(f"{path} cannot be read ({reason}); remove it, and the training begins anew.") from None
+    now, before = (_what_counts(each) for each in (settings, before))
+    if differing := [key for key in now if now[key] != before[key]]:
+        raise ProfilingError(
+            f"{path} was trained with other settings ({', '.join(differing)}); take another folder, or remove it."
+        )
     if saved["fields"] != fields:
         raise ProfilingError(f"{path} was trained on other fields or labels; take another folder, or remove it.")
     for name, part in parts.items():
         part.load_state_dict(saved[name])
     log.info("going on after batch %d", saved["step"])
     return saved["step"]
+
+
+def _what_counts(settings):
+    """What the weights depend on: not where the fields lie, nor what computes, nor when it is saved and judged."""
+    elsewhere = dict.fromkeys(("workers", "threads", "device", "checkpoint_every", "validate_every"), True)
+    return settings.model_dump(exclude={**elsewhere, "sources": {"__all__": {"folder"}}})
 
 
 def _save(path, step, settings, fields, parts):

@@ -34,7 +34,7 @@ class Training(BaseModel):
     sources: list[Source] = Field(min_length=1, description="Where the annotated fields lie.")
     validation_every: int = Field(
         5, ge=2, description="Groups whose number is a multiple of this are not trained on but judge the network. "
-        "Groups without a number are numbered in the order of their names."
+        "Groups without a number, or where that would hold out none or all, are numbered in the order of their names."
     )  # fmt: skip
     start: str = Field(
         IMAGENET,
@@ -81,12 +81,17 @@ def read_training(path):
         If the file is missing or says something that cannot be.
     """
     path = Path(path)
+    values = read_values(path)
+    if not isinstance(values, dict):
+        raise ProfilingError(f"{path}: has no keys; config/training/nuclei.yaml is an example to start from")
     try:
-        settings = Training.model_validate(read_values(path))
+        settings = Training.model_validate(values)
     except ValidationError as error:
         problems = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
         raise ProfilingError(f"{path}: {problems}") from None
-    sources = [source.model_copy(update={"folder": path.parent / source.folder}) for source in settings.sources]
+    sources = [
+        source.model_copy(update={"folder": (path.parent / source.folder).resolve()}) for source in settings.sources
+    ]
     start = settings.start
     if start != IMAGENET:
         start = str(SHIPPED if start == "shipped" else path.parent / start)

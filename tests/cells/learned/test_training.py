@@ -73,12 +73,30 @@ def test_a_stopped_run_goes_on_to_the_same_weights(annotated, tmp_path, monkeypa
     with safe_open(tmp_path / "whole" / "nuclei.safetensors", "np") as file:
         said = file.metadata()
     assert said["steps"] == "6" and said["fields"] == str(len(train.read_annotations(settings).fields))
-    with pytest.raises(ProfilingError, match="other settings"):
+    with pytest.raises(ProfilingError, match=r"other settings \(steps\)"):
         train.train(settings_of(annotated, steps=7), tmp_path / "whole")
+    (tmp_path / "elsewhere").mkdir()
+    moved = settings_of(
+        annotated.rename(tmp_path / "elsewhere" / "annotated"), steps=6, checkpoint_every=2, validate_every=3
+    )
+    train.train(moved, tmp_path / "whole")
+    annotated = tmp_path / "elsewhere" / "annotated"
     (annotated / "images" / "f9.tif").symlink_to(annotated / "images" / "f1.tif")
     (annotated / "labels" / "f9.tif").symlink_to(annotated / "labels" / "f1.tif")
     with pytest.raises(ProfilingError, match="other fields"):
-        train.train(settings, tmp_path / "whole")
+        train.train(moved, tmp_path / "whole")
+
+
+@pytest.mark.parametrize("content", [b"", b"no checkpoint", None])
+def test_a_damaged_checkpoint_is_told(annotated, tmp_path, content):
+    settings = settings_of(annotated, steps=1)
+    train.train(settings, tmp_path / "run")
+    path = tmp_path / "run" / "checkpoint.pt"
+    path.write_bytes(path.read_bytes()[:5000] if content is None else content)
+    with pytest.raises(ProfilingError, match="checkpoint.pt cannot be read .*remove it"):
+        train.train(settings, tmp_path / "run")
+    with pytest.raises(ProfilingError, match="give --out a folder"):
+        train.train(settings, path)
 
 
 def test_training_learns(annotated, tmp_path):
@@ -93,6 +111,42 @@ def test_groups_are_held_out_whole(annotated):
     assert sorted(path.stem for path in annotations.validation["image"]) == ["f0", "f1", "f4", "f5"]
     assert len(annotations.fields) == 2
     assert annotations.weights.sum() == pytest.approx(1)
+
+
+def test_a_damaged_held_out_field_is_told_before_training(annotated):
+    settings = settings_of(annotated, validation_every=2)
+    path = annotated / "labels" / "f4.tif"
+    path.write_bytes(path.read_bytes()[:-300])
+    with pytest.raises(ProfilingError, match="f4.tif"):
+        train.read_annotations(settings)
+
+
+def test_labels_without_a_nucleus_are_told(annotated):
+    for path in (annotated / "labels").iterdir():
+        tifffile.imwrite(path, np.zeros((120, 140), np.uint8))
+    with pytest.raises(ProfilingError, match="labels: the labels of the 2 fields to train on are 0"):
+        train.read_annotations(settings_of(annotated, validation_every=2))
+
+
+@pytest.mark.parametrize(
+    ("names", "kept"),
+    [
+        ("0 1 5 7 10", "0 5 10"),
+        ("1 2 3 4", "1"),  # of which no number is a multiple
+        ("5 10 15 20", "10"),  # of which all are
+        ("a b c d e f", "a f"),
+        ("7 7 7", ""),
+    ],
+)
+def test_some_groups_are_held_out_and_never_all(names, kept):
+    groups = pd.Series(names.split())
+    assert groups[train.held_out(groups, 5)].tolist() == kept.split()
+
+
+def test_an_index_that_is_no_table_is_told(annotated):
+    (annotated / "index.csv").write_text("")
+    with pytest.raises(ProfilingError, match="index.csv cannot be read as a table"):
+        samples.list_fields(annotated)
 
 
 def test_fields_are_found_by_name_whatever_their_suffix_and_without_a_group(annotated):
