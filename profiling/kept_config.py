@@ -77,7 +77,10 @@ def screen_config(results):
     """
     path = Path(results) / "config.json"
     if not path.is_file():
-        raise ConfigError(f"there is no {path}: run this in the working directory of a screen that has run")
+        raise ConfigError(
+            f"there is no {path}: run this in the working directory of a screen that has run; where only some of its "
+            f"files were made, `snakemake {path}` writes it"
+        )
     try:
         return load_config(read_config(results))
     except ConfigError as error:

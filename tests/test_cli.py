@@ -24,6 +24,13 @@ def test_an_error_for_people_has_no_traceback(tmp_path, capsys):
     assert capsys.readouterr().err.endswith(f"profiling flag: {cells}: there is no such file\n")
 
 
+def test_counts_are_whole_numbers_from_1(capsys):
+    for count in ("0", "-5", "2.5", "many"):
+        with pytest.raises(SystemExit):
+            main(["draw", "P", "A01", f"--side={count}"])
+        assert f"--side: '{count}' is no whole number from 1" in capsys.readouterr().err
+
+
 def test_an_interruption_has_no_traceback(tmp_path, capsys, monkeypatch):
     def interrupted(args):
         """Is interrupted."""

@@ -69,9 +69,11 @@ def draw(results, plate, wells, sites, side, out):
     Raises
     ------
     ProfilingError
-        If the screen, the plate or a well is not there, or nothing could be drawn.
+        If the screen, the plate or a well is not there, `out` is a file, or nothing could be drawn.
     """
-    results = Path(results)
+    results, out = Path(results), Path(out)
+    if out.exists() and not out.is_dir():
+        raise ProfilingError(f"{out} is a file; give --out a folder")
     config = screen_config(results)
     row = find_plate(config, plate)
     images = images_of(results / "images" / f"{plate}.parquet", row, wells, sites)
@@ -85,7 +87,7 @@ def draw(results, plate, wells, sites, side, out):
         if field["Picture"] is None:
             log.warning("%s site %d: %s", field["Metadata_Well"], field["Metadata_Site"], field["Lost"])
             continue
-        with whole_file(Path(out) / name) as temporary:
+        with whole_file(out / name) as temporary:
             temporary.write_bytes(field["Picture"])
         count += 1
     if not count:

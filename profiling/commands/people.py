@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from profiling.commands.registry import RESULTS, SEED, THREADS, command, option, path
+from profiling.commands.registry import RESULTS, SEED, THREADS, command, count, option, path
 from profiling.terminal import say
 
 
@@ -20,12 +20,12 @@ def summary(args):
 
 @command(
     "simulate", option("folder", help="folder to write", type=Path), SEED,
-    option("--rows", type=int, default=4, help="rows of a plate"),
-    option("--columns", type=int, default=6, help="columns of a plate"),
-    option("--sites", type=int, default=2, help="sites a well"),
-    option("--size", type=int, default=432, help="pixels a side of a field"),
+    option("--rows", type=count, default=4, help="rows of a plate"),
+    option("--columns", type=count, default=6, help="columns of a plate"),
+    option("--sites", type=count, default=2, help="sites a well"),
+    option("--size", type=count, default=432, help="pixels a side of a field"),
     option("--plates", nargs="+", default=["DEMO-1", "DEMO-2"], help="names of the plates"),
-    option("--workers", type=int, default=os.cpu_count(), help="processes"),
+    option("--workers", type=count, default=os.cpu_count(), help="processes"),
 )  # fmt: skip
 def simulate(args):
     """Write the demo screen: images of known phenotypes, a plate map, real trouble, and the truth beside them.
@@ -42,7 +42,7 @@ def simulate(args):
 
 @command(
     "simulate-annotated", option("folder", help="folder to write", type=Path), SEED,
-    option("--workers", type=int, default=os.cpu_count(), help="processes"),
+    option("--workers", type=count, default=os.cpu_count(), help="processes"),
 )  # fmt: skip
 def simulate_annotated(args):
     """Write simulated fields of nuclei with their labels, to train or judge a segmentation with."""
@@ -159,7 +159,7 @@ def rescan(args):
 @command(
     "draw", option("plate", help="name of the plate"), option("wells", help="wells, such as C05", nargs="+"),
     option("--sites", help="only these sites", nargs="+", type=int),
-    option("--side", help="longest side of a picture, pixels; left out: full size", type=int),
+    option("--side", help="longest side of a picture, pixels; left out: full size", type=count),
     option("--results", help="results folder", type=Path, default=Path("results")),
     option("--out", help="folder to write", type=Path, default=Path("overlays")),
 )  # fmt: skip

@@ -18,6 +18,13 @@ def path(name, text, **kwargs):
     return option(name, help=text, type=Path, required=True, **kwargs)
 
 
+def count(text):
+    """A whole number from 1, as the type of an option."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1")
+    return int(text)
+
+
 def settings(section, name="--settings"):
     """An option for the settings of a stage, as the JSON that its rule passes."""
 

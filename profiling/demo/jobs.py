@@ -20,7 +20,7 @@ def simulate_once(folder, **arguments):
     Raises
     ------
     ProfilingError
-        If the folder holds something else.
+        If the folder holds something else, or the plate is too small or too large.
     """
     folder, record = Path(folder), Path(folder) / RECORD
     workers = arguments.pop("workers", None)
@@ -30,7 +30,10 @@ def simulate_once(folder, **arguments):
         return
     if folder.exists() and any(folder.iterdir()):
         raise ProfilingError(f"{folder} holds something else; remove it or name another folder")
-    simulate(folder, workers=workers, **arguments)
+    try:
+        simulate(folder, workers=workers, **arguments)
+    except ValueError as error:
+        raise ProfilingError(f"{error}; give other --rows and --columns") from None
     with whole_file(record) as temporary:
         temporary.write_text(wanted)
     log.info("demo screen written to %s", folder)

@@ -239,6 +239,12 @@ def test_what_cannot_be_drawn_is_said(screen, tmp_path, plate, wells, sites, wor
     assert not (tmp_path / "out").exists()
 
 
+def test_draw_into_a_file(screen, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ProfilingError, match="file is a file"):
+        draw(screen / "results", "P", ["B02"], None, None, tmp_path / "file")
+
+
 def test_draw_outside_a_screen(tmp_path):
     with pytest.raises(ProfilingError, match="working directory of a screen"):
         draw(tmp_path / "results", "P", ["A01"], None, None, tmp_path)

@@ -12,8 +12,10 @@ from skimage.measure import label as components
 from profiling.demo import simulate
 from profiling.demo.cells import paint_field
 from profiling.demo.design import CHANNELS, plan_trouble, plate_map
+from profiling.demo.jobs import simulate_once
 from profiling.demo.optics import OFFSET, SATURATION, flat_field, plate_optics
 from profiling.demo.population import PHENOTYPES, draw_population
+from profiling.errors import ProfilingError
 
 SCREEN = {"plates": ("A", "B"), "rows": 2, "columns": 4, "sites": 1, "size": 128, "seed": 3}
 
@@ -176,11 +178,14 @@ def test_plate_map_holds_every_dose_and_controls_apart():
     assert doses.groupby("compound")["penetrance"].apply(lambda p: p.is_monotonic_increasing).all()
 
 
-def test_layouts_too_small_are_refused():
+def test_layouts_too_small_are_refused(tmp_path):
     with pytest.raises(ValueError, match="rows"):
         plate_map(("P",), 1, 6, seed=0)
     with pytest.raises(ValueError, match="five treatment wells"):
         plan_trouble(plate_map(("P",), 2, 3, seed=0), 1, seed=0)
+    with pytest.raises(ProfilingError, match="five treatment wells.*give other --rows"):
+        simulate_once(tmp_path / "screen", **SCREEN | {"columns": 3})
+    assert not (tmp_path / "screen").exists()
 
 
 def test_penetrance_and_survival_are_those_asked_for():

@@ -15,6 +15,7 @@ from profiling.cells.learned.normalise import network_input, normalise
 from profiling.cells.learned.targets import targets
 from profiling.cells.regions import typical_diameter
 from profiling.errors import ProfilingError
+from profiling.images.errors import COPY_AGAIN, ImageError
 from profiling.images.read import read_image
 
 SUFFIXES = (".png", ".tif", ".tiff")
@@ -128,9 +129,12 @@ def read_pair(image, labels, components=False):
     Raises
     ------
     ProfilingError
-        If image and labels differ in size, or the labels are none.
+        If one of the files cannot be read, image and labels differ in size, or the labels are none.
     """
-    pixels, numbers = read_image(image), read_labels(labels, components)
+    try:
+        pixels, numbers = read_image(image), read_labels(labels, components)
+    except ImageError as error:
+        raise ProfilingError(str(error).replace(COPY_AGAIN, "write it again, or remove image and labels")) from None
     if pixels.shape != numbers.shape:
         raise ProfilingError(f"{image} has shape {pixels.shape}, its labels {labels} have {numbers.shape}.")
     return annotate(pixels, numbers)
