@@ -13,11 +13,11 @@ import numpy as np
 from profiling.cells.regions import find_regions, segment_max, typical_diameter
 from profiling.cells.split import split_objects
 from profiling.cells.threshold import (
-    QUANTISATION,
     background_level,
     blur,
     foreground,
     global_threshold,
+    rounding_noise,
 )
 
 SMOOTHING = 0.03  # sigma of the image's smoothing as a fraction of the diameter
@@ -33,13 +33,15 @@ SPECK = 20  # px², smaller objects are not counted in the estimate
 SHRINKAGE = 0.9  # the first outlines, at one threshold for all, are too wide
 
 
-def segment_nuclei(image, nucleus_diameter, min_area, max_area, threshold, threshold_correction):
+def segment_nuclei(image, integer=None, *, nucleus_diameter, min_area, max_area, threshold, threshold_correction):
     """Segment the nuclei of one image.
 
     Parameters
     ----------
     image : (H, W) real array
         Bright nuclei on dark background, no NaN.
+    integer : bool, optional
+        See `threshold.rounding_noise`.
     nucleus_diameter : float or None
         Typical diameter, px; None estimates it from the image.
     min_area, max_area : float or None
@@ -53,13 +55,13 @@ def segment_nuclei(image, nucleus_diameter, min_area, max_area, threshold, thres
     (H, W) uint32
         Labels 1..n by the row-major order of the nuclei's first pixels; each is one 4-connected region.
     """
-    integer = np.issubdtype(image.dtype, np.integer)
+    rounding = rounding_noise(image, integer)
     image = np.ascontiguousarray(image, np.float32)
-    diameter = nucleus_diameter or estimate_diameter(image, integer)[0]
+    diameter = nucleus_diameter or estimate_diameter(image, rounding)[0]
     if diameter is None:
         return np.zeros(image.shape, np.uint32)
     smooth = blur(image, max(SMOOTHING * diameter, 0.5))
-    mask, signal = foreground(smooth, diameter, threshold, threshold_correction, integer)
+    mask, signal = foreground(smooth, diameter, threshold, threshold_correction, rounding)
     disc = np.pi / 4 * diameter**2
     mask = fill_small_holes(mask, LARGEST_HOLE * disc)
     labels = split_objects(mask, signal, diameter)
@@ -79,7 +81,7 @@ def renumber(labels):
     return fastremap.renumber(labels)[0].astype(np.uint32, copy=False)
 
 
-def estimate_diameter(image, integer=False):
+def estimate_diameter(image, rounding=0.0):
     """Estimate the typical diameter of the nuclei of an image.
 
     See `regions.typical_diameter`, after a first segmentation at one threshold of the image reduced, and of ever finer
@@ -89,8 +91,8 @@ def estimate_diameter(image, integer=False):
     Parameters
     ----------
     image : (H, W) float32
-    integer : bool
-        Whether the values are rounded.
+    rounding : float
+        See `threshold.rounding_noise`.
 
     Returns
     -------
@@ -103,7 +105,7 @@ def estimate_diameter(image, integer=False):
     while True:
         size = max(image.shape[1] // factor, 1), max(image.shape[0] // factor, 1)
         reduced = cv2.resize(image, size, interpolation=cv2.INTER_AREA) if factor > 1 else image
-        width = _diameter_at_one_threshold(reduced, integer)
+        width = _diameter_at_one_threshold(reduced, rounding)
         diameter = None if width is None else factor * width
         sure = None not in (diameter, coarser) and 1 / AGREEMENT <= diameter / coarser <= AGREEMENT
         sure = sure and diameter <= WIDEST * min(image.shape)
@@ -112,11 +114,11 @@ def estimate_diameter(image, integer=False):
         factor, coarser = -(-factor // 2), diameter
 
 
-def _diameter_at_one_threshold(image, integer):
+def _diameter_at_one_threshold(image, rounding):
     """Typical diameter after a segmentation at one threshold, px; None without an object."""
     smooth = blur(image, 1.0)
     level, noise = background_level(smooth)
-    limit = global_threshold(smooth, level, max(noise, QUANTISATION if integer else 0.0))
+    limit = global_threshold(smooth, level, max(noise, rounding))
     labels = split_objects(fill_voids.fill(smooth > limit), smooth - level, GUESSED_DIAMETER)
     areas = np.bincount(labels.ravel())[1:]
     diameter = typical_diameter(areas[areas >= SPECK])

@@ -7,7 +7,7 @@ import numpy as np
 from skimage.segmentation import watershed
 
 from profiling.cells.propagate import propagate
-from profiling.cells.threshold import NOISE_MARGIN, QUANTISATION, blur, lowest_level
+from profiling.cells.threshold import NOISE_MARGIN, blur, lowest_level, rounding_noise
 
 WORKING_DIAMETER = 10  # cells are grown on an image reduced to this nucleus diameter in px
 RING = 0.3  # default width of the ring as a fraction of the nucleus' diameter
@@ -69,7 +69,7 @@ def nearest_label(labels):
     return owner[source]
 
 
-def propagate_cells(nuclei, image, threshold_correction=1.0, regularisation=REGULARISATION):
+def propagate_cells(nuclei, image, threshold_correction=1.0, integer=None, regularisation=REGULARISATION):
     """Grow cells along the paths of least change in a cytoplasm channel, see `grow_cells` and `propagate`.
 
     This is CellProfiler's Propagation (Jones, Carpenter & Golland, 2005) on the logarithm of the signal, where it
@@ -78,7 +78,7 @@ def propagate_cells(nuclei, image, threshold_correction=1.0, regularisation=REGU
 
     Parameters
     ----------
-    nuclei, image, threshold_correction
+    nuclei, image, threshold_correction, integer
         See `grow_cells`.
     regularisation : float
         Weight of distance against intensity: a tenth of a nucleus' diameter costs as much as this change of log
@@ -92,10 +92,10 @@ def propagate_cells(nuclei, image, threshold_correction=1.0, regularisation=REGU
     def divide(brightness, seeds, mask, reach, diameter):
         return propagate(brightness, seeds, mask, regularisation * WORKING_DIAMETER / diameter)
 
-    return grow_cells(nuclei, image, divide, threshold_correction)
+    return grow_cells(nuclei, image, divide, threshold_correction, integer)
 
 
-def flood_cells(nuclei, image, threshold_correction=1.0):
+def flood_cells(nuclei, image, threshold_correction=1.0, integer=None):
     """Grow cells by a flood from the nuclei, see `grow_cells`.
 
     A seeded watershed on the darkness of the channel plus the distance from the nuclei: neighbours meet in
@@ -103,7 +103,7 @@ def flood_cells(nuclei, image, threshold_correction=1.0):
 
     Parameters
     ----------
-    nuclei, image, threshold_correction
+    nuclei, image, threshold_correction, integer
         See `grow_cells`.
 
     Returns
@@ -114,10 +114,10 @@ def flood_cells(nuclei, image, threshold_correction=1.0):
     def divide(brightness, seeds, mask, reach, diameter):
         return watershed(DISTANCE_WEIGHT * reach - brightness, seeds, mask=mask)
 
-    return grow_cells(nuclei, image, divide, threshold_correction)
+    return grow_cells(nuclei, image, divide, threshold_correction, integer)
 
 
-def grow_cells(nuclei, image, divide, threshold_correction=1.0):
+def grow_cells(nuclei, image, divide, threshold_correction=1.0, integer=None):
     """Grow cells from nuclei through the foreground of a cytoplasm channel.
 
     Each cell ends where the signal falls below a fraction of that around its own nucleus, so that dim cells
@@ -134,6 +134,8 @@ def grow_cells(nuclei, image, divide, threshold_correction=1.0):
         the nearest nucleus in nucleus diameters, and the nucleus' diameter in px → (h, w) int32 labels.
     threshold_correction : float
         Factor on the height of the foreground threshold above the background.
+    integer : bool, optional
+        See `threshold.rounding_noise`.
 
     Returns
     -------
@@ -143,10 +145,9 @@ def grow_cells(nuclei, image, divide, threshold_correction=1.0):
     if not nuclei.any():
         return nuclei.copy()
     diameter = median_diameter(nuclei)
-    integer = np.issubdtype(image.dtype, np.integer)
     smooth = blur(np.ascontiguousarray(image, np.float32), max(SMOOTHING * diameter, 0.7))
     level, noise = lowest_level(smooth)
-    floor = NOISE_MARGIN * max(noise, QUANTISATION if integer else 0.0)
+    floor = NOISE_MARGIN * max(noise, rounding_noise(image, integer))
     signal = smooth - level
 
     nearest, distance = nearest_nucleus(nuclei)

@@ -29,9 +29,10 @@ class Segmenter(NamedTuple):
     Attributes
     ----------
     segment : callable
-        `segment(image)`: (H, W) real array → (H, W) uint32 labels 1..n of the nuclei.
+        `segment(image, integer=None)`: (H, W) real array, and whether its values were stored as integers (left out:
+        whether they are) → (H, W) uint32 labels 1..n of the nuclei.
     segment_cells : callable
-        `segment_cells(nuclei, image=None)`: (H, W) uint32 nuclei and (H, W) image of a cytoplasm channel or
+        `segment_cells(nuclei, image=None, integer=None)`: (H, W) uint32 nuclei, and the same of a cytoplasm channel or
         None → (H, W) uint32 cells with the nuclei's labels, each containing its nucleus.
     """
 
@@ -100,11 +101,11 @@ def load_segmenter(
     find_nuclei = ENGINES[engine](nucleus_diameter, min_area, max_area, **settings)
     own = {"regularisation": regularisation} if cells == "propagate" else {}
 
-    def segment(image):
+    def segment(image, integer=None):
         _check_image(image)
-        return find_nuclei(image)
+        return find_nuclei(image, integer)
 
-    def segment_cells(nuclei, image=None):
+    def segment_cells(nuclei, image=None, integer=None):
         if not nuclei.any():
             return nuclei.copy()
         if image is None or cells == "ring":
@@ -113,7 +114,7 @@ def load_segmenter(
         _check_image(image)
         if image.shape != nuclei.shape:
             raise ValueError(f"The image has shape {image.shape}, the nuclei have {nuclei.shape}.")
-        return CELLS[cells](nuclei, image, cell_threshold_correction, **own)
+        return CELLS[cells](nuclei, image, cell_threshold_correction, integer, **own)
 
     return Segmenter(segment, segment_cells)
 
@@ -133,7 +134,7 @@ def classical(nucleus_diameter, min_area, max_area, threshold="adaptive", thresh
     Returns
     -------
     callable
-        (H, W) real array → (H, W) uint32.
+        See `Segmenter.segment`.
     """
     _check_choice("threshold", threshold, ("adaptive", "otsu"))
     _check_positive(threshold_correction=threshold_correction)

@@ -72,15 +72,17 @@ def segment_field(field, segmenter, channels, nuclei_channel, cells_channel):
         planes = dict.fromkeys(channels)
     else:
         reason = None
-        nuclei = segmenter.segment(field.channels[nuclei_channel])
-        cells = segmenter.segment_cells(nuclei, field.channels[cells_channel] if cells_channel else None)
+        nuclei = segmenter.segment(field.channels[nuclei_channel], nuclei_channel in field.integer)
+        stain = field.channels[cells_channel] if cells_channel else None
+        cells = segmenter.segment_cells(nuclei, stain, cells_channel in field.integer)
         planes = {channel: field.channels.get(channel) for channel in channels}
     table = measure_cells(nuclei, cells, planes)
     for position, name in enumerate(FIELD_KEY):
         table.insert(position, name, pd.Series(field.key[name], index=table.index, dtype=_dtype(name)))
     if reason:
         return None, None, table, dict.fromkeys(FIELD_STATISTICS), reason
-    return nuclei, cells, table, measure_field(field.channels[nuclei_channel], nuclei, table), None
+    integer = nuclei_channel in field.integer
+    return nuclei, cells, table, measure_field(field.channels[nuclei_channel], nuclei, table, integer), None
 
 
 def _dtype(name):

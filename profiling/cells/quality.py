@@ -14,7 +14,7 @@ import numpy as np
 
 from profiling.cells.regions import find_regions
 from profiling.cells.shape import convex_areas
-from profiling.cells.threshold import QUANTISATION, background_level, blur, global_threshold
+from profiling.cells.threshold import background_level, blur, global_threshold, rounding_noise
 
 QUANTILES = {"Q05": 0.05, "Q25": 0.25, "Median": 0.5, "Q75": 0.75, "Q95": 0.95}
 FIELD_STATISTICS = (
@@ -64,7 +64,7 @@ class Evidence(NamedTuple):
     roughness: float
 
 
-def measure_field(image, nuclei, cells):
+def measure_field(image, nuclei, cells, integer=None):
     """Measure the masks of one field.
 
     Parameters
@@ -75,6 +75,8 @@ def measure_field(image, nuclei, cells):
         Labels of the nuclei.
     cells : pandas.DataFrame
         Cell table of the field, from `measure_cells`.
+    integer : bool, optional
+        See `threshold.rounding_noise`.
 
     Returns
     -------
@@ -84,12 +86,12 @@ def measure_field(image, nuclei, cells):
     areas = cells["Nuclei_AreaShape_Area"].to_numpy(float)
     solidity = cells["Nuclei_AreaShape_Solidity"].to_numpy(float)
     quantiles = np.quantile(areas, list(QUANTILES.values())) if len(areas) else np.full(len(QUANTILES), np.nan)
-    score = segmentation_score(image, nuclei, areas, solidity)
+    score = segmentation_score(image, nuclei, areas, solidity, integer)
     others = cells["NucleusTouchesBorder"].mean(), areas.sum() / nuclei.size, score
     return dict(zip(FIELD_STATISTICS, (*quantiles, *others), strict=True))
 
 
-def segmentation_score(image, nuclei, areas=None, solidity=None):
+def segmentation_score(image, nuclei, areas=None, solidity=None, integer=None):
     """Estimate how good the masks of the nuclei of a field are, without a reference.
 
     Parameters
@@ -100,6 +102,8 @@ def segmentation_score(image, nuclei, areas=None, solidity=None):
         Labels; 0 is background.
     areas, solidity : (n,) array, optional
         Area in px² and solidity of the nuclei where they are known; measured here otherwise.
+    integer : bool, optional
+        See `threshold.rounding_noise`.
 
     Returns
     -------
@@ -111,10 +115,10 @@ def segmentation_score(image, nuclei, areas=None, solidity=None):
     if areas is None or solidity is None:
         regions = find_regions(nuclei)
         areas, solidity = regions.areas, regions.areas / convex_areas(regions)
-    signal, bright, labels, factor = _prepare(image, nuclei, areas)
+    rounding = rounding_noise(image, integer)
+    signal, bright, labels, factor = _prepare(image, nuclei, areas, rounding)
     if not labels.any():
-        integer = np.issubdtype(image.dtype, np.integer)
-        odd = max(np.count_nonzero(bright), np.count_nonzero(_stands_out(-signal, integer)[1]))
+        odd = max(np.count_nonzero(bright), np.count_nonzero(_stands_out(-signal, rounding)[1]))
         return float(odd * factor**2 <= OVERLOOKED)
     evidence = _collect(signal, bright, labels, np.sqrt(4 / np.pi * np.median(areas)) / factor, solidity)
     return float(1 / (1 + np.exp(-INTERCEPT - WEIGHTS @ evidence)))
@@ -123,34 +127,33 @@ def segmentation_score(image, nuclei, areas=None, solidity=None):
 def collect_evidence(image, nuclei):
     """What `segmentation_score` weighs, as `Evidence`; None for a field without masks. For its calibration."""
     regions = find_regions(nuclei)
-    signal, bright, labels, factor = _prepare(image, nuclei, regions.areas)
+    signal, bright, labels, factor = _prepare(image, nuclei, regions.areas, rounding_noise(image))
     if not labels.any():
         return None
     diameter = np.sqrt(4 / np.pi * np.median(regions.areas)) / factor
     return _collect(signal, bright, labels, diameter, regions.areas / convex_areas(regions))
 
 
-def _prepare(image, nuclei, areas):
+def _prepare(image, nuclei, areas, rounding):
     """Reduced field: signal above the background, where it is bright, labels 1..n, and the factor of reduction."""
     diameter = np.sqrt(4 / np.pi * np.median(areas)) if len(areas) else WORKING_DIAMETER
     factor = max(1, min(int(diameter / WORKING_DIAMETER), *image.shape))
-    integer = np.issubdtype(image.dtype, np.integer)
     image = image.astype(np.float32)
     if factor > 1:
         height, width = image.shape[0] // factor, image.shape[1] // factor
         whole = image[: height * factor, : width * factor]
         image = cv2.resize(whole, (width, height), interpolation=cv2.INTER_AREA)
         nuclei = nuclei[factor // 2 :: factor, factor // 2 :: factor][:height, :width]
-    signal, bright = _stands_out(blur(image, SMOOTHING), integer)
+    signal, bright = _stands_out(blur(image, SMOOTHING), rounding)
     return signal, bright, fastremap.renumber(np.ascontiguousarray(nuclei))[0], factor
 
 
-def _stands_out(smooth, integer):
+def _stands_out(smooth, rounding):
     """A smoothed image less its background, and where it is brighter than that: (H, W) float32 and bool."""
     step = max(1, min(smooth.shape) // SAMPLE_SIDE)
     coarse = smooth[::step, ::step]
     level, noise = background_level(coarse)
-    bright = smooth > global_threshold(coarse, level, max(noise, QUANTISATION if integer else 0.0))
+    bright = smooth > global_threshold(coarse, level, max(noise, rounding))
     return smooth - level, bright
 
 

@@ -9,6 +9,26 @@ QUANTISATION = 0.3  # standard deviation of rounding to integers, 1 / sqrt(12)
 SAMPLE_SIDE = 300  # statistics use a grid of about this many rows and columns
 
 
+def rounding_noise(image, integer=None):
+    """Standard deviation of the rounding of an image, in its units.
+
+    A dark field of an 8-bit image is 0 with the odd 1: it has no other noise by which to tell these from objects.
+
+    Parameters
+    ----------
+    image : real array
+    integer : bool, optional
+        Whether its values were stored as integers; left out, whether they are.
+
+    Returns
+    -------
+    float
+    """
+    if integer is None:
+        integer = np.issubdtype(image.dtype, np.integer)
+    return QUANTISATION if integer else 0.0
+
+
 def blur(image, sigma):
     """Gaussian blur of a float32 image with mirrored borders; sigma in px."""
     return cv2.GaussianBlur(image, (0, 0), sigma, borderType=cv2.BORDER_REFLECT_101)
@@ -127,7 +147,7 @@ def masked_mean(image, mask, sigma, prior):
     return cv2.resize((total + 1e-4 * prior) / (weight + 1e-4), (width, height))
 
 
-def foreground(image, diameter, method, correction, integer):
+def foreground(image, diameter, method, correction, rounding):
     """Separate objects from background.
 
     The adaptive method follows the edge of a blurred object, which lies at a fixed fraction of the way from
@@ -142,8 +162,8 @@ def foreground(image, diameter, method, correction, integer):
     method : "adaptive" or "otsu"
     correction : float
         Factor on the height of the threshold above the background.
-    integer : bool
-        Whether the image came as integers, whose rounding is noise too.
+    rounding : float
+        See `rounding_noise`.
 
     Returns
     -------
@@ -152,7 +172,7 @@ def foreground(image, diameter, method, correction, integer):
         Image less its background.
     """
     level, noise = background_level(image)
-    noise = max(noise, QUANTISATION if integer else 0.0)
+    noise = max(noise, rounding)
     first = global_threshold(image, level, noise)
     if method == "otsu":
         height = max(otsu(sample(image)) - level, 0.0) * correction

@@ -22,11 +22,14 @@ class Field:
         The channels that could be read: corrected intensities (float32), or pixels as stored.
     lost : dict of str to str
         Why each of the other channels is lost.
+    integer : frozenset of str
+        Channels whose pixels are stored as integers: their rounding is noise that correction does not remove.
     """
 
     key: dict
     channels: dict = field(repr=False)
     lost: dict
+    integer: frozenset
 
 
 def chunk_images(path, wells):
@@ -60,7 +63,7 @@ def read_field(rows, folder, flatfields):
     """
     raw = read_raw_field(rows, folder, flatfields)
     planes = {channel: correct(plane, *flatfields[channel]) for channel, plane in raw.channels.items()}
-    return Field(raw.key, planes, raw.lost)
+    return Field(raw.key, planes, raw.lost, raw.integer)
 
 
 def read_raw_field(rows, folder, flatfields):
@@ -106,4 +109,5 @@ def read_raw_field(rows, folder, flatfields):
         planes[channel] = raw
     key = {name: rows[name].iloc[0] for name in FIELD_KEY}
     key = {name: value.item() if isinstance(value, np.generic) else value for name, value in key.items()}
-    return Field(key, planes, lost)
+    integer = frozenset(channel for channel, plane in planes.items() if np.issubdtype(plane.dtype, np.integer))
+    return Field(key, planes, lost, integer)

@@ -46,7 +46,7 @@ def read_image(path, page=0):
     with _reader(path) as (reader, file):
         image = reader.read_plane(*file, path, page)
     if image.dtype.kind == "f":
-        low, high = image.min(initial=0), image.max(initial=0)
+        low, high = float(image.min(initial=0)), float(image.max(initial=0))
         if not np.isfinite(low) or not np.isfinite(high):
             raise ImageError(f"{path}: holds NaN or infinite values; export it again with finite pixels")
         if max(-low, high) > LARGEST:

@@ -1,7 +1,5 @@
 """The learned nucleus engine: scale, network, votes, size limits."""
 
-from functools import partial
-
 import numpy as np
 
 from profiling.cells.classical import (
@@ -18,6 +16,7 @@ from profiling.cells.learned.maps import NOMINAL_DIAMETER, predict_maps
 from profiling.cells.learned.normalise import noise_deviation, normalise
 from profiling.cells.learned.weights import read_weights
 from profiling.cells.regions import typical_diameter
+from profiling.cells.threshold import rounding_noise
 
 SMALLEST, LARGEST = 0.1, 20.0  # default size limits as fractions of the area of the typical disc
 SMALLEST_CUT = 0.05  # the lower one for nuclei at the border, of which a sliver may be all that is to be seen
@@ -49,15 +48,19 @@ def nuclei(nucleus_diameter, min_area, max_area, weights=None, flips=False, devi
     Returns
     -------
     callable
-        (H, W) real array → (H, W) uint32.
+        See `engines.Segmenter.segment`.
     """
     forward = load_forward(read_weights(weights), device, precision=precision)
     if flips:
         forward = with_flips(forward)
-    return partial(find_nuclei, forward=forward, diameter=nucleus_diameter, min_area=min_area, max_area=max_area)
+
+    def find(image, integer=None):
+        return find_nuclei(image, forward, nucleus_diameter, min_area, max_area, integer)
+
+    return find
 
 
-def find_nuclei(image, forward, diameter=None, min_area=None, max_area=None):
+def find_nuclei(image, forward, diameter=None, min_area=None, max_area=None, integer=None):
     """Find the nuclei of one field.
 
     Parameters
@@ -70,13 +73,15 @@ def find_nuclei(image, forward, diameter=None, min_area=None, max_area=None):
         Typical diameter of a nucleus, px; None estimates it.
     min_area, max_area : float or None
         px²; None derives them from the diameter.
+    integer : bool, optional
+        See `threshold.rounding_noise`.
 
     Returns
     -------
     (H, W) uint32
         Labels 1..n by the row-major order of the nuclei's first pixels; each is one 4-connected region.
     """
-    guess = diameter or _guess_diameter(image)
+    guess = diameter or _guess_diameter(image, integer)
     normalised = normalise(image)
     labels = _find_at_scale(normalised, forward, min_area, max_area, guess)
     if _typical_contrast(normalised, labels) > DAZZLING:
@@ -90,10 +95,9 @@ def find_nuclei(image, forward, diameter=None, min_area=None, max_area=None):
     return renumber(labels)
 
 
-def _guess_diameter(image):
+def _guess_diameter(image, integer):
     """Diameter of the nuclei to begin with, px."""
-    integer = np.issubdtype(image.dtype, np.integer)
-    estimate, sure = estimate_diameter(np.ascontiguousarray(image, np.float32), integer)
+    estimate, sure = estimate_diameter(np.ascontiguousarray(image, np.float32), rounding_noise(image, integer))
     # Clumps and haze are taken for one large nucleus, never for small ones.
     return estimate if sure else min(estimate or NOMINAL_DIAMETER, NOMINAL_DIAMETER)
 

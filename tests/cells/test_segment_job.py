@@ -1,0 +1,64 @@
+"""A segmentation job from image files to its tables and label images."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import tifffile
+
+from profiling.cells.jobs import read_labels, segment
+from profiling.images.illumination import write_flatfield
+from profiling.settings import Segmentation
+from profiling.tables import read_table, write_table
+
+SIDE = 256
+FLAT = np.broadcast_to(np.linspace(1, 1.2, SIDE, dtype=np.float32), (SIDE, SIDE))
+
+
+def discs():
+    """Twelve discs of 24 px in a grid."""
+    y, x = np.indices((SIDE, SIDE))
+    return np.hypot(y % 64 - 32, x % 80 - 40) < 12
+
+
+def run(folder, fields, **settings):
+    """Segment fields (well, site, image or None where the file is absent), and read what was written."""
+    rows = []
+    for well, site, image in fields:
+        path = folder / f"{well}_{site}.tif"
+        if image is not None:
+            tifffile.imwrite(path, image)
+        row = {"Metadata_Plate": "P", "Metadata_Well": well, "Metadata_Site": site, "Metadata_Time": 0, "Metadata_Z": 0}
+        row |= {"Metadata_Channel": "DNA", "Path": path.name, "Page": 0, "Width": SIDE, "Height": SIDE}
+        row |= {"Dtype": "uint8", "FileSize": 1, "Modified": 1, "Planes": 1, "Plane": 0, "Status": "ok", "Reason": ""}
+        rows.append(row | dict.fromkeys(("PositionX", "PositionY", "PixelSize"), np.nan))
+    write_table(folder / "images.parquet", "images", pd.DataFrame(rows))
+    (folder / "flats").mkdir()
+    write_flatfield(folder / "flats" / "DNA.tif", FLAT, 0, 24, "")
+    segment(
+        folder / "images.parquet", folder, folder / "flats", sorted({well for well, *_ in fields}), ["DNA"],
+        Segmentation(**settings), folder / "cells.parquet", folder / "fields.parquet", folder / "labels",
+    )  # fmt: skip
+    return read_table(folder / "cells.parquet", "segmented"), read_table(folder / "fields.parquet", "fields")
+
+
+def test_every_field_has_its_labels_and_a_lost_one_its_reason(tmp_path):
+    image = np.random.default_rng(0).normal(50 + 120 * discs(), 3).astype(np.uint8)
+    cells, fields = run(tmp_path, [("A01", 1, image), ("A01", 2, None), ("A01", 3, image), ("B02", 1, None)])
+    assert fields["CellCount"].tolist() == [12, 0, 12, 0]
+    assert fields["Segmented"].tolist() == [True, False, True, False]
+    assert fields["Reason"].notna().tolist() == [False, True, False, True]
+    assert sorted(path.name for path in (tmp_path / "labels").iterdir()) == ["A01.tif"]
+    for site in (1, 3):
+        labels = read_labels(tmp_path / "labels" / "A01.tif", site, "Nuclei")
+        assert labels.max() == 12 and ((labels > 0) == discs()).mean() > 0.98
+    assert cells.groupby("Metadata_Site").size().tolist() == [12, 12]
+    with pytest.raises(KeyError):
+        read_labels(tmp_path / "labels" / "A01.tif", 2)
+
+
+@pytest.mark.parametrize("engine", ["classical", "nuclei"])
+def test_an_empty_field_of_an_8_bit_camera_is_empty(tmp_path, engine):
+    """0 with the odd 1, which corrected is no integer any more: nothing but rounding tells it from objects."""
+    dark = np.random.default_rng(0).poisson(0.05, (SIDE, SIDE)).astype(np.uint8)
+    _, fields = run(tmp_path, [("A01", 1, dark)], engine=engine)
+    assert fields["CellCount"].tolist() == [0] and fields["SegmentationScore"].tolist() == [1]
