@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
+import tifffile
 
 from profiling.cells import load_segmenter
 from profiling.cells.learned import engine, forward, maps
@@ -170,6 +171,15 @@ def test_metrics_of_the_model_card():
 
 def test_no_fields_have_no_metrics():
     assert validate(read_weights(), pd.DataFrame({"image": [], "labels": []})) == {}
+
+
+def test_validation_takes_the_parts_of_a_label_for_nuclei_where_it_is_told_so(tmp_path):
+    image, truth = draw_nuclei()
+    tifffile.imwrite(tmp_path / "image.tif", image)
+    tifffile.imwrite(tmp_path / "labels.tif", (truth + 4) // 5)  # five nuclei each have one number
+    row = {"image": [tmp_path / "image.tif"], "labels": [tmp_path / "labels.tif"]}
+    whole, parts = (validate(read_weights(), pd.DataFrame({**row, "components": [each]})) for each in (False, True))
+    assert parts["AP50"] > 0.9 > 0.1 > whole["AP50"]
 
 
 def test_a_sliver_at_the_border_is_a_nucleus_and_a_speck_is_none():
