@@ -14,7 +14,7 @@ LARGEST_TILE = 1472  # px a side, margins included: two for the 2560 px of a lar
 
 
 def predict_maps(normalised, forward, scale=1.0):
-    """What the network says of a field, in six bytes a pixel: a field of small nuclei is enlarged eightfold.
+    """What the network says of a field, in eight bytes a pixel: a field of small nuclei is enlarged eightfold.
 
     Parameters
     ----------
@@ -37,8 +37,8 @@ def predict_maps(normalised, forward, scale=1.0):
         interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
         normalised = cv2.resize(normalised, (width, height), interpolation=interpolation)
     probability, offsets = np.empty((height, width), np.float32), np.empty((2, height, width), np.int16)
-    for top, bottom in cut_side(height, LARGEST_TILE, MARGIN):
-        for left, right in cut_side(width, LARGEST_TILE, MARGIN):
+    for top, bottom in cut_side(height, LARGEST_TILE, MARGIN, STRIDE):
+        for left, right in cut_side(width, LARGEST_TILE, MARGIN, STRIDE):
             y, x = max(0, top - MARGIN), max(0, left - MARGIN)
             tile = network_input(normalised[y : bottom + MARGIN, x : right + MARGIN])
             _, h, w = tile.shape

@@ -1,9 +1,7 @@
 """Tiles of large fields."""
 
-GRID = 16  # px; tiles begin at multiples of it
 
-
-def cut_side(side, largest, margin):
+def cut_side(side, largest, margin, grid=1):
     """Cut a side into the parts that tiles deliver, as few and as even as can be.
 
     A tile sees a margin beyond its part, but none beyond the field: the first part and the last are larger by it.
@@ -13,9 +11,11 @@ def cut_side(side, largest, margin):
     side : int
         px.
     largest : int
-        Side of a tile with its margins, px, a multiple of `GRID`.
+        Side of a tile with its margins, px. Without them it is a multiple of `grid`.
     margin : int
-        px on each side of a tile that other tiles deliver, a multiple of half of `GRID`.
+        px on each side of a tile that other tiles deliver.
+    grid : int
+        Tiles begin at multiples of it, px.
 
     Returns
     -------
@@ -25,6 +25,6 @@ def cut_side(side, largest, margin):
     if side <= largest:
         return [(0, side)]
     count = -(-(side - 2 * margin) // (largest - 2 * margin))
-    step = -(-(side - 2 * margin) // (count * GRID)) * GRID
+    step = -(-(side - 2 * margin) // (count * grid)) * grid
     ends = [*range(step + margin, side - margin, step)[: count - 1], side]
     return list(zip([0, *ends], ends))

@@ -179,7 +179,8 @@ def read_annotations(settings):
     tables, shares = [], []
     for source in settings.sources:
         table = list_fields(source.folder).assign(components=source.components)
-        tables.append(table.assign(held_out=source.hold_out & held_out(table["group"], settings.validation_every)))
+        kept = held_out(table["group"], settings.validation_every) if source.hold_out else False
+        tables.append(table.assign(held_out=kept))
         shares.append(source.share)
     left = 1 - sum(share or 0 for share in shares)
     open_ended = shares.count(None)

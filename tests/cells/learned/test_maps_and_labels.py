@@ -6,6 +6,8 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from profiling.cells.learned import decode as decode_module
 from profiling.cells.learned import maps as maps_module
@@ -14,6 +16,7 @@ from profiling.cells.learned.forward import with_flips
 from profiling.cells.learned.maps import predict_maps
 from profiling.cells.learned.normalise import normalise
 from profiling.cells.learned.targets import OFFSET_UNIT, RIM, SMALL_RADIUS, gap_closeness, targets
+from profiling.cells.learned.tiles import cut_side
 from profiling.cells.learned.train import losses_of
 from profiling.cells.matching import match_counts
 
@@ -98,6 +101,15 @@ def test_a_nucleus_that_is_hardly_believed_in_is_none():
         found = decode(probability, offsets, shape)
         assert len(np.unique(found)) == 2
         assert found[:, : shape[1] // 2].any() and not found[:, shape[1] // 2 :].any()
+
+
+@given(st.integers(1, 9000), st.sampled_from([(1472, 192, 16), (1536, 128, 1), (96, 16, 16), (97, 40, 1)]))
+def test_tiles_cover_a_side_and_begin_on_the_grid(side, tiling):
+    largest, margin, grid = tiling
+    parts = cut_side(side, *tiling)
+    assert [0, *(end for _, end in parts)] == [*(start for start, _ in parts), side]
+    tiles = [(max(0, start - margin), min(side, end + margin)) for start, end in parts]
+    assert all(start % grid == 0 and start < end <= start + largest for start, end in tiles)
 
 
 def test_tiles_join_without_seams(monkeypatch):
