@@ -7,7 +7,7 @@ import numpy as np
 from skimage.segmentation import watershed
 
 from profiling.cells.propagate import propagate
-from profiling.cells.threshold import NOISE_MARGIN, blur, lowest_level, rounding_noise
+from profiling.cells.threshold import NOISE_MARGIN, blur, blurred_noise, lowest_level, rounding_noise
 
 WORKING_DIAMETER = 10  # cells are grown on an image reduced to this nucleus diameter in px
 RING = 0.3  # default width of the ring as a fraction of the nucleus' diameter
@@ -69,7 +69,7 @@ def nearest_label(labels):
     return owner[source]
 
 
-def propagate_cells(nuclei, image, threshold_correction=1.0, integer=None, regularisation=REGULARISATION):
+def propagate_cells(nuclei, image, threshold_correction=1.0, step=None, regularisation=REGULARISATION):
     """Grow cells along the paths of least change in a cytoplasm channel, see `grow_cells` and `propagate`.
 
     This is CellProfiler's Propagation (Jones, Carpenter & Golland, 2005) on the logarithm of the signal, where it
@@ -78,7 +78,7 @@ def propagate_cells(nuclei, image, threshold_correction=1.0, integer=None, regul
 
     Parameters
     ----------
-    nuclei, image, threshold_correction, integer
+    nuclei, image, threshold_correction, step
         See `grow_cells`.
     regularisation : float
         Weight of distance against intensity: a tenth of a nucleus' diameter costs as much as this change of log
@@ -92,10 +92,10 @@ def propagate_cells(nuclei, image, threshold_correction=1.0, integer=None, regul
     def divide(brightness, seeds, mask, reach, diameter):
         return propagate(brightness, seeds, mask, regularisation * WORKING_DIAMETER / diameter)
 
-    return grow_cells(nuclei, image, divide, threshold_correction, integer)
+    return grow_cells(nuclei, image, divide, threshold_correction, step)
 
 
-def flood_cells(nuclei, image, threshold_correction=1.0, integer=None):
+def flood_cells(nuclei, image, threshold_correction=1.0, step=None):
     """Grow cells by a flood from the nuclei, see `grow_cells`.
 
     A seeded watershed on the darkness of the channel plus the distance from the nuclei: neighbours meet in
@@ -103,7 +103,7 @@ def flood_cells(nuclei, image, threshold_correction=1.0, integer=None):
 
     Parameters
     ----------
-    nuclei, image, threshold_correction, integer
+    nuclei, image, threshold_correction, step
         See `grow_cells`.
 
     Returns
@@ -114,10 +114,10 @@ def flood_cells(nuclei, image, threshold_correction=1.0, integer=None):
     def divide(brightness, seeds, mask, reach, diameter):
         return watershed(DISTANCE_WEIGHT * reach - brightness, seeds, mask=mask)
 
-    return grow_cells(nuclei, image, divide, threshold_correction, integer)
+    return grow_cells(nuclei, image, divide, threshold_correction, step)
 
 
-def grow_cells(nuclei, image, divide, threshold_correction=1.0, integer=None):
+def grow_cells(nuclei, image, divide, threshold_correction=1.0, step=None):
     """Grow cells from nuclei through the foreground of a cytoplasm channel.
 
     Each cell ends where the signal falls below a fraction of that around its own nucleus, so that dim cells
@@ -134,7 +134,7 @@ def grow_cells(nuclei, image, divide, threshold_correction=1.0, integer=None):
         the nearest nucleus in nucleus diameters, and the nucleus' diameter in px → (h, w) int32 labels.
     threshold_correction : float
         Factor on the height of the foreground threshold above the background.
-    integer : bool, optional
+    step : float, optional
         See `threshold.rounding_noise`.
 
     Returns
@@ -145,9 +145,10 @@ def grow_cells(nuclei, image, divide, threshold_correction=1.0, integer=None):
     if not nuclei.any():
         return nuclei.copy()
     diameter = median_diameter(nuclei)
-    smooth = blur(np.ascontiguousarray(image, np.float32), max(SMOOTHING * diameter, 0.7))
+    sigma = max(SMOOTHING * diameter, 0.7)
+    smooth = blur(np.ascontiguousarray(image, np.float32), sigma)
     level, noise = lowest_level(smooth)
-    floor = NOISE_MARGIN * max(noise, rounding_noise(image, integer))
+    floor = NOISE_MARGIN * max(noise, blurred_noise(rounding_noise(image, step), sigma))
     signal = smooth - level
 
     nearest, distance = nearest_nucleus(nuclei)

@@ -29,10 +29,10 @@ class Segmenter(NamedTuple):
     Attributes
     ----------
     segment : callable
-        `segment(image, integer=None)`: (H, W) real array, and whether its values were stored as integers (left out:
-        whether they are) → (H, W) uint32 labels 1..n of the nuclei.
+        `segment(image, step=None)`: (H, W) real array, and the distance of neighbouring values as they were stored
+        (left out: 1 for integers, else 0) → (H, W) uint32 labels 1..n of the nuclei.
     segment_cells : callable
-        `segment_cells(nuclei, image=None, integer=None)`: (H, W) uint32 nuclei, and the same of a cytoplasm channel or
+        `segment_cells(nuclei, image=None, step=None)`: (H, W) uint32 nuclei, and the same of a cytoplasm channel or
         None → (H, W) uint32 cells with the nuclei's labels, each containing its nucleus.
     """
 
@@ -101,11 +101,11 @@ def load_segmenter(
     find_nuclei = ENGINES[engine](nucleus_diameter, min_area, max_area, **settings)
     own = {"regularisation": regularisation} if cells == "propagate" else {}
 
-    def segment(image, integer=None):
+    def segment(image, step=None):
         _check_image(image)
-        return find_nuclei(image, integer)
+        return find_nuclei(image, step)
 
-    def segment_cells(nuclei, image=None, integer=None):
+    def segment_cells(nuclei, image=None, step=None):
         if not nuclei.any():
             return nuclei.copy()
         if image is None or cells == "ring":
@@ -114,7 +114,7 @@ def load_segmenter(
         _check_image(image)
         if image.shape != nuclei.shape:
             raise ValueError(f"The image has shape {image.shape}, the nuclei have {nuclei.shape}.")
-        return CELLS[cells](nuclei, image, cell_threshold_correction, integer, **own)
+        return CELLS[cells](nuclei, image, cell_threshold_correction, step, **own)
 
     return Segmenter(segment, segment_cells)
 

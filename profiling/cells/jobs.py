@@ -72,17 +72,16 @@ def segment_field(field, segmenter, channels, nuclei_channel, cells_channel):
         planes = dict.fromkeys(channels)
     else:
         reason = None
-        nuclei = segmenter.segment(field.channels[nuclei_channel], nuclei_channel in field.integer)
-        stain = field.channels[cells_channel] if cells_channel else None
-        cells = segmenter.segment_cells(nuclei, stain, cells_channel in field.integer)
+        nuclei = segmenter.segment(field.channels[nuclei_channel], field.steps[nuclei_channel])
+        cells = segmenter.segment_cells(nuclei, field.channels.get(cells_channel), field.steps.get(cells_channel))
         planes = {channel: field.channels.get(channel) for channel in channels}
     table = measure_cells(nuclei, cells, planes)
     for position, name in enumerate(FIELD_KEY):
         table.insert(position, name, pd.Series(field.key[name], index=table.index, dtype=_dtype(name)))
     if reason:
         return None, None, table, dict.fromkeys(FIELD_STATISTICS), reason
-    integer = nuclei_channel in field.integer
-    return nuclei, cells, table, measure_field(field.channels[nuclei_channel], nuclei, table, integer), None
+    image, step = field.channels[nuclei_channel], field.steps[nuclei_channel]
+    return nuclei, cells, table, measure_field(image, nuclei, table, step), None
 
 
 def _dtype(name):

@@ -8,13 +8,14 @@ that comparison with a true segmentation would give.
 
 from typing import NamedTuple
 
+import cc3d
 import cv2
 import fastremap
 import numpy as np
 
 from profiling.cells.regions import find_regions
 from profiling.cells.shape import convex_areas
-from profiling.cells.threshold import background_level, blur, global_threshold, rounding_noise
+from profiling.cells.threshold import background_level, blur, blurred_noise, global_threshold, rounding_noise
 
 QUANTILES = {"Q05": 0.05, "Q25": 0.25, "Median": 0.5, "Q75": 0.75, "Q95": 0.95}
 FIELD_STATISTICS = (
@@ -32,8 +33,9 @@ SURROUNDINGS = 0.25  # width of what is compared with a mask, as a fraction of t
 HALF = 0.5  # of the mean of a nucleus' brighter half; where it falls below, the nucleus ends
 MISFIT = 0.6  # IoU of a mask with its nucleus at half height, below which it does not fit
 SEAM, BRIGHT = 0.2, 0.75  # share of an outline, and brightness relative to a nucleus' brighter half
-OVERLOOKED = 20  # px², a bright area that makes a field without masks suspicious
 CROSS = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
+CORE = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5))  # what has no room for it is no nucleus
+FEWEST_DARK = 5  # dark objects that make a field without masks suspicious
 
 INTERCEPT = 4.19
 WEIGHTS = np.array([-1.75, -1.0, -1.77, -1.41])
@@ -64,7 +66,7 @@ class Evidence(NamedTuple):
     roughness: float
 
 
-def measure_field(image, nuclei, cells, integer=None):
+def measure_field(image, nuclei, cells, step=None):
     """Measure the masks of one field.
 
     Parameters
@@ -75,7 +77,7 @@ def measure_field(image, nuclei, cells, integer=None):
         Labels of the nuclei.
     cells : pandas.DataFrame
         Cell table of the field, from `measure_cells`.
-    integer : bool, optional
+    step : float, optional
         See `threshold.rounding_noise`.
 
     Returns
@@ -86,12 +88,12 @@ def measure_field(image, nuclei, cells, integer=None):
     areas = cells["Nuclei_AreaShape_Area"].to_numpy(float)
     solidity = cells["Nuclei_AreaShape_Solidity"].to_numpy(float)
     quantiles = np.quantile(areas, list(QUANTILES.values())) if len(areas) else np.full(len(QUANTILES), np.nan)
-    score = segmentation_score(image, nuclei, areas, solidity, integer)
+    score = segmentation_score(image, nuclei, areas, solidity, step)
     others = cells["NucleusTouchesBorder"].mean(), areas.sum() / nuclei.size, score
     return dict(zip(FIELD_STATISTICS, (*quantiles, *others), strict=True))
 
 
-def segmentation_score(image, nuclei, areas=None, solidity=None, integer=None):
+def segmentation_score(image, nuclei, areas=None, solidity=None, step=None):
     """Estimate how good the masks of the nuclei of a field are, without a reference.
 
     Parameters
@@ -102,24 +104,24 @@ def segmentation_score(image, nuclei, areas=None, solidity=None, integer=None):
         Labels; 0 is background.
     areas, solidity : (n,) array, optional
         Area in px² and solidity of the nuclei where they are known; measured here otherwise.
-    integer : bool, optional
+    step : float, optional
         See `threshold.rounding_noise`.
 
     Returns
     -------
     float
         0 to 1, an estimate of the average precision tp / (tp + fp + fn) at IoU 0.5. A field without masks gets 1,
-        or 0 where more than `OVERLOOKED` px² are brighter or darker than its background: a channel taken in
-        transmitted light has dark nuclei.
+        or 0 where an object as wide as `CORE` is brighter than its background, or `FEWEST_DARK` are darker, as in
+        transmitted light; dust and dead pixels are fewer.
     """
     if areas is None or solidity is None:
         regions = find_regions(nuclei)
         areas, solidity = regions.areas, regions.areas / convex_areas(regions)
-    rounding = rounding_noise(image, integer)
+    rounding = rounding_noise(image, step)
     signal, bright, labels, factor = _prepare(image, nuclei, areas, rounding)
     if not labels.any():
-        odd = max(np.count_nonzero(bright), np.count_nonzero(_stands_out(-signal, rounding)[1]))
-        return float(odd * factor**2 <= OVERLOOKED)
+        dark = _stands_out(-signal, rounding)[1]
+        return float(_count_objects(bright) == 0 and _count_objects(dark, whole=True) < FEWEST_DARK)
     evidence = _collect(signal, bright, labels, np.sqrt(4 / np.pi * np.median(areas)) / factor, solidity)
     return float(1 / (1 + np.exp(-INTERCEPT - WEIGHTS @ evidence)))
 
@@ -144,17 +146,27 @@ def _prepare(image, nuclei, areas, rounding):
         whole = image[: height * factor, : width * factor]
         image = cv2.resize(whole, (width, height), interpolation=cv2.INTER_AREA)
         nuclei = nuclei[factor // 2 :: factor, factor // 2 :: factor][:height, :width]
-    signal, bright = _stands_out(blur(image, SMOOTHING), rounding)
+    signal, bright = _stands_out(blur(image, SMOOTHING), rounding / factor)
     return signal, bright, fastremap.renumber(np.ascontiguousarray(nuclei))[0], factor
 
 
 def _stands_out(smooth, rounding):
     """A smoothed image less its background, and where it is brighter than that: (H, W) float32 and bool."""
-    step = max(1, min(smooth.shape) // SAMPLE_SIDE)
-    coarse = smooth[::step, ::step]
+    stride = max(1, min(smooth.shape) // SAMPLE_SIDE)
+    coarse = smooth[::stride, ::stride]
     level, noise = background_level(coarse)
-    bright = smooth > global_threshold(coarse, level, max(noise, rounding))
+    bright = smooth > global_threshold(coarse, level, max(noise, blurred_noise(rounding, SMOOTHING)))
     return smooth - level, bright
+
+
+def _count_objects(mask, whole=False):
+    """Number of objects of a mask that are as wide as `CORE`; with `whole` only those away from the border."""
+    objects = cc3d.connected_components(mask, connectivity=4, out_dtype=np.uint32)
+    wide = np.unique(objects[cv2.erode(mask.view(np.uint8), CORE) > 0])
+    if whole:
+        edges = np.concatenate([objects[0], objects[-1], objects[:, 0], objects[:, -1]])
+        wide = np.setdiff1d(wide, edges)
+    return len(wide)
 
 
 def _collect(signal, bright, labels, diameter, solidity):

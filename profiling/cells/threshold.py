@@ -9,24 +9,30 @@ QUANTISATION = 0.3  # standard deviation of rounding to integers, 1 / sqrt(12)
 SAMPLE_SIDE = 300  # statistics use a grid of about this many rows and columns
 
 
-def rounding_noise(image, integer=None):
-    """Standard deviation of the rounding of an image, in its units.
+def rounding_noise(image, step=None):
+    """Standard deviation of the rounding of an image's pixels, in its units.
 
     A dark field of an 8-bit image is 0 with the odd 1: it has no other noise by which to tell these from objects.
 
     Parameters
     ----------
     image : real array
-    integer : bool, optional
-        Whether its values were stored as integers; left out, whether they are.
+    step : float, optional
+        Distance of neighbouring values as they were stored, see `images.fields.value_step`; left out: 1 for integers,
+        else 0.
 
     Returns
     -------
     float
     """
-    if integer is None:
-        integer = np.issubdtype(image.dtype, np.integer)
-    return QUANTISATION if integer else 0.0
+    if step is None:
+        step = 1.0 if np.issubdtype(image.dtype, np.integer) else 0.0
+    return QUANTISATION * step
+
+
+def blurred_noise(deviation, sigma):
+    """Standard deviation of white noise after `blur`: 1 / (2 √π sigma) of what it was, where sigma is not tiny."""
+    return deviation / max(1.0, 2 * np.sqrt(np.pi) * sigma)
 
 
 def blur(image, sigma):
@@ -163,7 +169,7 @@ def foreground(image, diameter, method, correction, rounding):
     correction : float
         Factor on the height of the threshold above the background.
     rounding : float
-        See `rounding_noise`.
+        Of `rounding_noise` what is left in the smoothed image.
 
     Returns
     -------

@@ -9,6 +9,8 @@ from profiling.images.illumination import correct, read_flatfield
 from profiling.images.read import ImageError, read_image
 from profiling.tables import FIELD_KEY, read_table
 
+STEP_SAMPLE = 1 << 15  # pixels by which the step of an image's values is told
+
 
 @dataclass(frozen=True)
 class Field:
@@ -22,14 +24,14 @@ class Field:
         The channels that could be read: corrected intensities (float32), or pixels as stored.
     lost : dict of str to str
         Why each of the other channels is lost.
-    integer : frozenset of str
-        Channels whose pixels are stored as integers: their rounding is noise that correction does not remove.
+    steps : dict of str to float
+        Distance of neighbouring values as they were stored, see `value_step`; of corrected channels.
     """
 
     key: dict
     channels: dict = field(repr=False)
     lost: dict
-    integer: frozenset
+    steps: dict = field(default_factory=dict)
 
 
 def chunk_images(path, wells):
@@ -63,7 +65,29 @@ def read_field(rows, folder, flatfields):
     """
     raw = read_raw_field(rows, folder, flatfields)
     planes = {channel: correct(plane, *flatfields[channel]) for channel, plane in raw.channels.items()}
-    return Field(raw.key, planes, raw.lost, raw.integer)
+    steps = {channel: value_step(plane) for channel, plane in raw.channels.items()}
+    return Field(raw.key, planes, raw.lost, steps)
+
+
+def value_step(image):
+    """Smallest distance of two values of an image: its rounding, which is noise that correction does not remove.
+
+    1 for most cameras, 16 where 12 bits are stored in the upper ones of 16, 1 / 255 where an 8-bit image was divided.
+
+    Parameters
+    ----------
+    image : (H, W) real array
+
+    Returns
+    -------
+    float
+        0 for a constant image. Floats that were never rounded have a tiny step.
+    """
+    stride = max(1, int(np.sqrt(image.size / STEP_SAMPLE)))
+    values = np.unique(image[::stride, ::stride])
+    if len(values) == 1:
+        values = np.unique(image)
+    return float(np.diff(values.astype(np.float64)).min()) if len(values) > 1 else 0.0
 
 
 def read_raw_field(rows, folder, flatfields):
@@ -109,5 +133,4 @@ def read_raw_field(rows, folder, flatfields):
         planes[channel] = raw
     key = {name: rows[name].iloc[0] for name in FIELD_KEY}
     key = {name: value.item() if isinstance(value, np.generic) else value for name, value in key.items()}
-    integer = frozenset(channel for channel, plane in planes.items() if np.issubdtype(plane.dtype, np.integer))
-    return Field(key, planes, lost, integer)
+    return Field(key, planes, lost)

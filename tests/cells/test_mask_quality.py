@@ -65,6 +65,11 @@ def test_fields_without_masks():
     noise = np.random.default_rng(0).normal(100, 5, image.shape)
     assert segmentation_score(image, none) == 0
     assert segmentation_score(image.max() - image, none) == 0, "dark nuclei on bright ground"
+    dead, dust = noise.copy(), noise.copy()
+    dead[:, 70], dead[20, 30], dead[200:202, 100] = 0, 0, 0
+    dust[np.hypot(*(np.indices(image.shape) - 90)) < 20] -= 40
+    dust[:, -60:] -= 60
+    assert segmentation_score(dead, none) == segmentation_score(dust, none) == 1
     assert segmentation_score(noise, none) == segmentation_score(noise.round().astype(np.uint16), none) == 1
     assert segmentation_score(np.full(image.shape, 7.0), none) == 1
     assert collect_evidence(image, none) is None

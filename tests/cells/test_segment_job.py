@@ -57,8 +57,12 @@ def test_every_field_has_its_labels_and_a_lost_one_its_reason(tmp_path):
 
 
 @pytest.mark.parametrize("engine", ["classical", "nuclei"])
-def test_an_empty_field_of_an_8_bit_camera_is_empty(tmp_path, engine):
+def test_an_empty_field_is_empty_and_one_of_dim_nuclei_is_not_however_8_bits_are_stored(tmp_path, engine):
     """0 with the odd 1, which corrected is no integer any more: nothing but rounding tells it from objects."""
-    dark = np.random.default_rng(0).poisson(0.05, (SIDE, SIDE)).astype(np.uint8)
-    _, fields = run(tmp_path, [("A01", 1, dark)], engine=engine)
-    assert fields["CellCount"].tolist() == [0] and fields["SegmentationScore"].tolist() == [1]
+    rng = np.random.default_rng(0)
+    dark, dim = (rng.poisson(0.05 + 2 * light, (SIDE, SIDE)) for light in (0, discs()))
+    stored = [np.uint8(1), np.uint16(257), np.float32(1 / 255)]
+    fields = [(f"A0{1 + n}", 1, (dark * unit).astype(unit.dtype)) for n, unit in enumerate(stored)]
+    _, fields = run(tmp_path, [*fields, ("B01", 1, dim.astype(np.uint8))], engine=engine)
+    assert fields["CellCount"].tolist() == [0, 0, 0, 12]
+    assert fields["SegmentationScore"].tolist()[:3] == [1, 1, 1] and fields["SegmentationScore"][3] > 0.5

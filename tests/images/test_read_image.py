@@ -7,6 +7,7 @@ import pytest
 import tifffile
 
 from profiling.images import ImageError, read_header, read_image
+from profiling.images.fields import value_step
 
 DATA = Path(os.environ.get("PROFILING_DATA", Path(__file__).resolve().parents[2].parent / "shared" / "data"))
 PIXELS = np.random.default_rng(0).poisson(300, (90, 130)).astype(np.uint16)
@@ -183,6 +184,16 @@ def test_colour_volumes_and_infinite_pixels_are_refused(tmp_path):
     for bad in (1e36, -1e300):
         tifffile.imwrite(path, np.array([[1, bad], [2, 3]]))
         assert_refused(path, "no intensities")
+
+
+def test_the_step_of_stored_values_is_told():
+    image = np.random.default_rng(0).poisson(20, (300, 400))
+    for step in (1, 16, 257, 1 / 255):
+        assert value_step(image * step) == pytest.approx(step)
+    rare = np.zeros((300, 400), np.uint8)
+    rare[123, 45] = 3
+    assert value_step(rare) == 3 and value_step(np.zeros((5, 5), np.uint8)) == 0
+    assert value_step(np.random.default_rng(0).random((300, 400))) < 1e-6
 
 
 def test_missing_strips_are_not_read_as_zeros(tmp_path):

@@ -13,7 +13,7 @@ VOTE_SPREAD = 1.5  # px, sigma that unites the votes of one nucleus
 DEPTH = 1.0  # two heaps of votes are two nuclei if the pass between them is lower by this, in log units
 FEWEST_VOTES = 3.0  # a lower heap is no nucleus
 LEAST_SURE = 0.75  # mean probability in a nucleus; less is haze, or light from another plane
-MARGIN = 128  # px between a pixel of a tile and the centre of its nucleus at most
+LONGEST_VOTE = 128  # px between a pixel and the centre of its nucleus; no nucleus is as wide at the network's scale
 LARGEST_TILE = 1536  # px a side, margins included: what lies between votes and labels takes 40 bytes a pixel
 STRIPE = 256  # rows
 
@@ -69,9 +69,11 @@ def assign_votes(foreground, offsets):
     height, width = foreground.shape
     labels = np.zeros(foreground.shape, np.uint32)
     heaps = heap_votes(foreground, offsets)
-    for top, bottom in cut_side(height, LARGEST_TILE, MARGIN):
-        for left, right in cut_side(width, LARGEST_TILE, MARGIN):
-            tile = np.s_[max(0, top - MARGIN) : bottom + MARGIN, max(0, left - MARGIN) : right + MARGIN]
+    for top, bottom in cut_side(height, LARGEST_TILE, LONGEST_VOTE):
+        for left, right in cut_side(width, LARGEST_TILE, LONGEST_VOTE):
+            tile = np.s_[
+                max(0, top - LONGEST_VOTE) : bottom + LONGEST_VOTE, max(0, left - LONGEST_VOTE) : right + LONGEST_VOTE
+            ]
             nearest = nearest_heap(heaps[tile], tile[0].start * width + tile[1].start, width)
             inside = np.s_[top:bottom, left:right]
             y, x = np.nonzero(foreground[inside])

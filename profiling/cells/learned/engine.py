@@ -54,13 +54,13 @@ def nuclei(nucleus_diameter, min_area, max_area, weights=None, flips=False, devi
     if flips:
         forward = with_flips(forward)
 
-    def find(image, integer=None):
-        return find_nuclei(image, forward, nucleus_diameter, min_area, max_area, integer)
+    def find(image, step=None):
+        return find_nuclei(image, forward, nucleus_diameter, min_area, max_area, step)
 
     return find
 
 
-def find_nuclei(image, forward, diameter=None, min_area=None, max_area=None, integer=None):
+def find_nuclei(image, forward, diameter=None, min_area=None, max_area=None, step=None):
     """Find the nuclei of one field.
 
     Parameters
@@ -73,7 +73,7 @@ def find_nuclei(image, forward, diameter=None, min_area=None, max_area=None, int
         Typical diameter of a nucleus, px; None estimates it.
     min_area, max_area : float or None
         px²; None derives them from the diameter.
-    integer : bool, optional
+    step : float, optional
         See `threshold.rounding_noise`.
 
     Returns
@@ -81,7 +81,7 @@ def find_nuclei(image, forward, diameter=None, min_area=None, max_area=None, int
     (H, W) uint32
         Labels 1..n by the row-major order of the nuclei's first pixels; each is one 4-connected region.
     """
-    guess = diameter or _guess_diameter(image, integer)
+    guess = diameter or _guess_diameter(image, step)
     normalised = normalise(image)
     labels = _find_at_scale(normalised, forward, min_area, max_area, guess)
     if _typical_contrast(normalised, labels) > DAZZLING:
@@ -95,9 +95,9 @@ def find_nuclei(image, forward, diameter=None, min_area=None, max_area=None, int
     return renumber(labels)
 
 
-def _guess_diameter(image, integer):
+def _guess_diameter(image, step):
     """Diameter of the nuclei to begin with, px."""
-    estimate, sure = estimate_diameter(np.ascontiguousarray(image, np.float32), rounding_noise(image, integer))
+    estimate, sure = estimate_diameter(np.ascontiguousarray(image, np.float32), rounding_noise(image, step))
     # Clumps and haze are taken for one large nucleus, never for small ones.
     return estimate if sure else min(estimate or NOMINAL_DIAMETER, NOMINAL_DIAMETER)
 

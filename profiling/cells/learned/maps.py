@@ -3,6 +3,7 @@
 import cv2
 import numpy as np
 
+from profiling.cells.learned.decode import LONGEST_VOTE
 from profiling.cells.learned.normalise import network_input
 from profiling.cells.learned.targets import OFFSET_UNIT
 from profiling.cells.learned.tiles import cut_side
@@ -45,6 +46,5 @@ def predict_maps(normalised, forward, scale=1.0):
             padded = np.pad(tile, ((0, 0), (0, -h % STRIDE), (0, -w % STRIDE)))
             part = forward(padded[None])[0][:, top - y : bottom - y, left - x : right - x]
             probability[top:bottom, left:right] = 1 / (1 + np.exp(-part[0]))
-            # The network sees no centre that lies further away than its margin.
-            offsets[:, top:bottom, left:right] = np.rint(np.clip(OFFSET_UNIT * part[2:], -MARGIN, MARGIN))
+            offsets[:, top:bottom, left:right] = np.rint(np.clip(OFFSET_UNIT * part[2:], -LONGEST_VOTE, LONGEST_VOTE))
     return probability, offsets

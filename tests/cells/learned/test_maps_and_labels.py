@@ -133,7 +133,7 @@ def test_tiles_join_without_seams(monkeypatch):
 def test_nuclei_where_tiles_meet_are_whole(seed, monkeypatch):
     probability, offsets = said_of(crowded_labels(seed, (300, 420), 200))
     whole = decode(probability, offsets, (300, 420))
-    monkeypatch.setattr(decode_module, "MARGIN", 24)
+    monkeypatch.setattr(decode_module, "LONGEST_VOTE", 24)
     monkeypatch.setattr(decode_module, "LARGEST_TILE", 96)
     monkeypatch.setattr(decode_module, "STRIPE", 50)
     assert np.array_equal(decode(probability, offsets, (300, 420)), whole)
