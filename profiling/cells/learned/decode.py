@@ -5,6 +5,7 @@ import fastremap
 import numpy as np
 
 from profiling.cells.cytoplasm import nearest_label
+from profiling.cells.learned.targets import LONGEST_VOTE
 from profiling.cells.learned.tiles import cut_side
 from profiling.cells.split import extended_maxima
 
@@ -13,7 +14,6 @@ VOTE_SPREAD = 1.5  # px, sigma that unites the votes of one nucleus
 DEPTH = 1.0  # two heaps of votes are two nuclei if the pass between them is lower by this, in log units
 FEWEST_VOTES = 3.0  # a lower heap is no nucleus
 LEAST_SURE = 0.75  # mean probability in a nucleus; less is haze, or light from another plane
-LONGEST_VOTE = 128  # px between a pixel and the centre of its nucleus; no nucleus is as wide at the network's scale
 LARGEST_TILE = 1536  # px a side, margins included: what lies between votes and labels takes 40 bytes a pixel
 STRIPE = 256  # rows
 
@@ -71,15 +71,13 @@ def assign_votes(foreground, offsets):
     heaps = heap_votes(foreground, offsets)
     for top, bottom in cut_side(height, LARGEST_TILE, LONGEST_VOTE):
         for left, right in cut_side(width, LARGEST_TILE, LONGEST_VOTE):
-            tile = np.s_[
-                max(0, top - LONGEST_VOTE) : bottom + LONGEST_VOTE, max(0, left - LONGEST_VOTE) : right + LONGEST_VOTE
-            ]
-            nearest = nearest_heap(heaps[tile], tile[0].start * width + tile[1].start, width)
+            y0, x0 = max(0, top - LONGEST_VOTE), max(0, left - LONGEST_VOTE)
+            tile = heaps[y0 : bottom + LONGEST_VOTE, x0 : right + LONGEST_VOTE]
+            nearest = nearest_heap(tile, y0 * width + x0, width)
             inside = np.s_[top:bottom, left:right]
             y, x = np.nonzero(foreground[inside])
             at_y, at_x = landings(offsets[(slice(None), *inside)], y, x, (top, left), foreground.shape)
-            at_y = np.clip(at_y - tile[0].start, 0, nearest.shape[0] - 1)
-            at_x = np.clip(at_x - tile[1].start, 0, nearest.shape[1] - 1)
+            at_y, at_x = np.clip(at_y - y0, 0, len(tile) - 1), np.clip(at_x - x0, 0, tile.shape[1] - 1)
             labels[inside][y, x] = nearest[at_y, at_x]
     labels, numbers = fastremap.renumber(labels, in_place=True)
     places = np.fromiter(numbers, np.int64, len(numbers))

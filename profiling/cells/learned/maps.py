@@ -3,9 +3,8 @@
 import cv2
 import numpy as np
 
-from profiling.cells.learned.decode import LONGEST_VOTE
 from profiling.cells.learned.normalise import network_input
-from profiling.cells.learned.targets import OFFSET_UNIT
+from profiling.cells.learned.targets import LONGEST_VOTE, OFFSET_UNIT
 from profiling.cells.learned.tiles import cut_side
 
 NOMINAL_DIAMETER = 28.0  # px, of the nuclei in the middle of the scales that the network was trained on

@@ -6,6 +6,7 @@ import fastremap
 import numpy as np
 
 OFFSET_UNIT = 10.0  # px
+LONGEST_VOTE = 128  # px between a pixel and the centre of its nucleus; the network's scale knows no nucleus as wide
 TOUCHING_WEIGHT = 3.0  # extra weight of pixels near another nucleus: a gap of a pixel decides a split
 TOUCHING_RANGE = 4.0  # px
 SMALL_RADIUS, LARGEST_BOOST = 8.0, 4.0  # px; smaller nuclei weigh more by this over their radius: they have few pixels
