@@ -243,12 +243,12 @@ class Config(BaseModel):
         names = ("minimum_diameter", "nucleus_diameter", "maximum_diameter")
         texts = {name: text for name in names if (text := getattr(self.segmentation, name)) is not None}
         sides = {name: s.pixels(text, self.images.pixel_size) for name, text in texts.items()}
-        typical = sides.get("nucleus_diameter", DIAMETERS[0])
-        if not DIAMETERS[0] <= typical <= DIAMETERS[1]:
-            raise ValueError(
-                f"segmentation.nucleus_diameter: {texts['nucleus_diameter']} are {typical:g} px; nuclei of "
-                f"{DIAMETERS[0]} to {DIAMETERS[1]} px can be found"
-            )
+        for name, side in sides.items():
+            if (side < DIAMETERS[0] and name != names[0]) or (side > DIAMETERS[1] and name != names[2]):
+                raise ValueError(
+                    f"segmentation.{name}: {texts[name]} are {side:g} px; nuclei of {DIAMETERS[0]} to {DIAMETERS[1]} "
+                    "px can be found"
+                )
         for lower, upper in pairwise(sides):
             if sides[lower] > sides[upper]:
                 raise ValueError(

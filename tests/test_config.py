@@ -76,6 +76,7 @@ def rules_with(*needles):
             r"minimum_diameter: 20 px .* more than segmentation.nucleus_diameter, 6 um \(12 px\)",
         ),
         ({"segmentation": {"nucleus_diameter": 5000}}, "5000 px; nuclei of 3 to 1000 px"),
+        ({"segmentation": {"maximum_diameter": 2}}, "maximum_diameter: 2 px are 2 px; nuclei of 3"),
         ({"channels": ["DNA", "DNA"]}, "channels: DNA is listed twice"),
         ({"channels": []}, "channels: "),
         ({"plates": []}, "plates: "),

@@ -45,7 +45,7 @@ def read_image(path, page=0):
     path = Path(path)
     with _reader(path) as (reader, file):
         image = reader.read_plane(*file, path, page)
-    if image.dtype.kind == "f":
+    if image.dtype.kind == "f" or image.dtype.itemsize == 8:
         low, high = float(image.min(initial=0)), float(image.max(initial=0))
         if not np.isfinite(low) or not np.isfinite(high):
             raise ImageError(f"{path}: holds NaN or infinite values; export it again with finite pixels")

@@ -88,7 +88,7 @@ def list_fields(folder):
     Raises
     ------
     ProfilingError
-        If a folder or a label image is missing, or ``index.csv`` is no table.
+        If a folder or a label image is missing, two images have one name, or ``index.csv`` is no table.
     """
     folder = Path(folder)
     for part in ("images", "labels"):
@@ -96,6 +96,9 @@ def list_fields(folder):
             raise ProfilingError(f"{folder} has no folder {part}/; annotated fields are images/NAME and labels/NAME.")
     images = sorted(path for path in (folder / "images").iterdir() if path.suffix.lower() in SUFFIXES)
     labels = {path.stem: path for path in (folder / "labels").iterdir() if path.suffix.lower() in SUFFIXES}
+    names = pd.Series([path.stem for path in images], dtype=str)
+    if twice := sorted(names[names.duplicated()]):
+        raise ProfilingError(f"{len(twice)} images of {folder} have the name of another, the first is {twice[0]}.")
     if missing := [path.name for path in images if path.stem not in labels]:
         raise ProfilingError(f"{len(missing)} images of {folder} have no labels, the first is {missing[0]}.")
     if not images:
@@ -105,15 +108,15 @@ def list_fields(folder):
     table["group"] = [path.stem for path in images]
     if (folder / "index.csv").exists():
         try:
-            index = pd.read_csv(folder / "index.csv", dtype=str)
-        except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
+            index = pd.read_csv(folder / "index.csv", dtype=str, keep_default_na=False)
+        except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError, OSError) as error:
             raise ProfilingError(f"{folder / 'index.csv'} cannot be read as a table: {str(error).strip()}.") from None
         names = index[index.columns[0]]
         if "field_group" in index:
             suffixes = names.str.extract(r"(\.[^.]+)$")[0].str.lower()
             names = names.where(~suffixes.isin(SUFFIXES), names.str.rpartition(".")[0])
             groups = dict(zip(names, index["field_group"]))
-            table["group"] = [groups.get(name, name) for name in table["group"]]
+            table["group"] = [groups.get(name) or name for name in table["group"]]
     return table
 
 

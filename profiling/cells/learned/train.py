@@ -1,8 +1,6 @@
 """Training of the network, resumable and seeded."""
 
 import copy
-import hashlib
-import pickle
 import time
 from functools import partial
 from pathlib import Path
@@ -12,20 +10,19 @@ import cv2
 import numpy as np
 import pandas as pd
 import torch
-from pydantic import ValidationError
 from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 
 from profiling.cells.learned.maps import NOMINAL_DIAMETER
 from profiling.cells.learned.network import NucleusNet, network_of
+from profiling.cells.learned.runs import append_log, describe_run, make_folder, resume, save_checkpoint
 from profiling.cells.learned.samples import draw_weights, list_fields, read_pair, sample
 from profiling.cells.learned.targets import OFFSET_UNIT
-from profiling.cells.learned.training_settings import IMAGENET, Training
+from profiling.cells.learned.training_settings import IMAGENET
 from profiling.cells.learned.validation import validate
 from profiling.cells.learned.weights import read_weights, write_weights
 from profiling.devices import choose_device
 from profiling.errors import ProfilingError
-from profiling.files import whole_file
 from profiling.memory import keep_memory
 from profiling.progress import log
 
@@ -64,10 +61,7 @@ def train(settings, out):
     """
     keep_memory()
     out = Path(out)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError):
-        raise ProfilingError(f"{out} is no folder; give --out a folder, of this training alone.") from None
+    make_folder(out)
     torch.set_num_threads(settings.threads)
     cv2.setNumThreads(1)  # its threads would not survive the fork of the workers
     torch.manual_seed(settings.seed)
@@ -84,8 +78,8 @@ def train(settings, out):
         optimizer, settings.learning_rate, settings.steps, pct_start=0.05, div_factor=10, final_div_factor=1e3
     )
     parts = {"network": network, "average": average, "optimizer": optimizer, "schedule": schedule}
-    fields = _digest(annotations)
-    first = _resume(out / "checkpoint.pt", settings, fields, parts)
+    facts = describe_run(settings, annotations.fields, annotations.validation)
+    first = resume(out, facts, parts)
     samples = Samples(annotations, settings, first * settings.batch_size)
     loader = DataLoader(
         samples,
@@ -120,9 +114,9 @@ def train(settings, out):
             losses.clear()
             if metrics:
                 log.info("validation: %s", ", ".join(f"{name} {value:.3f}" for name, value in metrics.items()))
-            _append(out / "log.csv", {"step": step, **loss, **metrics})
+            append_log(out, {"step": step, **loss, **metrics})
         if step % settings.checkpoint_every == 0 or step == settings.steps:
-            _save(out / "checkpoint.pt", step, settings, fields, parts)
+            save_checkpoint(out, step, facts, parts)
     state = {name: values.cpu().numpy() for name, values in average.state_dict().items()}
     metrics = metrics or validate(state, annotations.validation, device.type)
     figures = {name: f"{value:.4f}" for name, value in metrics.items()}
@@ -179,8 +173,10 @@ def read_annotations(settings):
     tables, shares = [], []
     for source in settings.sources:
         table = list_fields(source.folder).assign(components=source.components)
-        kept = held_out(table["group"], settings.validation_every) if source.hold_out else False
-        tables.append(table.assign(held_out=kept))
+        table["held_out"] = held_out(table["group"], settings.validation_every) if source.hold_out else False
+        if source.hold_out and not table["held_out"].any():
+            log.warning("%s: all fields are of one group, none is held out to judge the network", source.folder)
+        tables.append(table)
         shares.append(source.share)
     left = 1 - sum(share or 0 for share in shares)
     open_ended = shares.count(None)
@@ -220,7 +216,6 @@ def held_out(groups, every):
         None where there is one group.
     """
     if (groups == groups.iloc[0]).all():
-        log.warning("all fields are of one group, none is held out: the metrics say nothing of other fields")
         return pd.Series(False, groups.index)
     numbers = pd.to_numeric(groups, errors="coerce")
     kept = numbers % every == 0
@@ -265,51 +260,3 @@ def _follow(average, network, decay):
             mean.lerp_(value, 1 - decay)
         else:
             mean.copy_(value)
-
-
-def _digest(annotations):
-    """What tells the fields of one training from those of another."""
-    digest = hashlib.sha256()
-    for field in annotations.fields:
-        digest.update(field.pyramid[0].tobytes() + field.labels.tobytes())
-    digest.update("\n".join(path.name for path in annotations.validation["image"]).encode())
-    return digest.hexdigest()
-
-
-def _resume(path, settings, fields, parts):
-    """Load a checkpoint if there is one; the number of batches that are done."""
-    if not path.exists():
-        return 0
-    try:
-        saved = torch.load(path, map_location="cpu", weights_only=True)
-        before = Training.model_validate_json(saved["settings"])
-    except (OSError, EOFError, RuntimeError, pickle.UnpicklingError, TypeError, KeyError, ValidationError) as error:
-        reason = (str(error).splitlines() or ["it is empty"])[0]
-        raise ProfilingError(f"{path} cannot be read ({reason}); remove it, and the training begins anew.") from None
-    now, before = (_what_counts(each) for each in (settings, before))
-    if differing := [key for key in now if now[key] != before[key]]:
-        raise ProfilingError(
-            f"{path} was trained with other settings ({', '.join(differing)}); take another folder, or remove it."
-        )
-    if saved["fields"] != fields:
-        raise ProfilingError(f"{path} was trained on other fields or labels; take another folder, or remove it.")
-    for name, part in parts.items():
-        part.load_state_dict(saved[name])
-    log.info("going on after batch %d", saved["step"])
-    return saved["step"]
-
-
-def _what_counts(settings):
-    """What the weights depend on: not where the fields lie, nor what computes, nor when it is saved and judged."""
-    elsewhere = dict.fromkeys(("workers", "threads", "device", "checkpoint_every", "validate_every"), True)
-    return settings.model_dump(exclude={**elsewhere, "sources": {"__all__": {"folder"}}})
-
-
-def _save(path, step, settings, fields, parts):
-    states = {name: part.state_dict() for name, part in parts.items()}
-    with whole_file(path) as temporary:
-        torch.save({"step": step, "settings": settings.model_dump_json(), "fields": fields, **states}, temporary)
-
-
-def _append(path, row):
-    pd.DataFrame([row]).to_csv(path, mode="a", header=not path.exists(), index=False)

@@ -71,11 +71,11 @@ def read_weights(path=None):
                 raise ProfilingError(f"{path} holds no nucleus network; train-segmenter writes one.")
             tensors = {name: file.get_tensor(name).astype(np.float32) for name in file.keys()}
         with safe_open(SHIPPED, "np") as file:
-            lacking = sorted(set(file.keys()) - set(tensors))
-    except SafetensorError as error:
+            ranks = {name: len(file.get_slice(name).get_shape()) for name in file.keys()}
+    except (SafetensorError, TypeError) as error:
         raise ProfilingError(f"{path} cannot be read as safetensors: {error}.") from None
-    if lacking:
-        raise ProfilingError(f"{path} lacks {len(lacking)} tensors of the network, {lacking[0]} first; copy it again.")
+    if other := [name for name, rank in ranks.items() if name not in tensors or tensors[name].ndim != rank]:
+        raise ProfilingError(f"{path} lacks {len(other)} tensors of the network, {other[0]} first; copy it again.")
     if broken := _not_finite(tensors):
         raise ProfilingError(f"{path} is of a training that diverged ({broken} is not finite); {CALMER}.")
     return tensors

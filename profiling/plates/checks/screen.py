@@ -53,9 +53,10 @@ def check_screen(config, folder, read_header, read_weights, names=(), deep=False
     ]
     if absent := absent_models(config, folder):
         findings.append(Finding("error", "", absent[0], "\n".join(absent[1:-1]), absent[-1] if absent[1:] else ""))
-    elif config.segmentation.weights is not None:
+    weights = config.segmentation.weights and Path(folder) / config.segmentation.weights
+    if weights and weights.is_file():
         try:
-            read_weights(Path(folder) / config.segmentation.weights)
+            read_weights(weights)
         except ProfilingError as error:
             findings.append(Finding("error", "", f"segmentation.weights: {error}", "", ""))
     findings += [finding for check in checks for finding in check.findings]

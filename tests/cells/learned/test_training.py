@@ -62,11 +62,11 @@ def test_a_stopped_run_goes_on_to_the_same_weights(annotated, tmp_path, monkeypa
         save(path, step, *rest)
         raise Stop
 
-    save = train._save
-    monkeypatch.setattr(train, "_save", stop)
+    save = train.save_checkpoint
+    monkeypatch.setattr(train, "save_checkpoint", stop)
     with pytest.raises(Stop):
         train.train(settings, tmp_path / "stopped")
-    monkeypatch.setattr(train, "_save", save)
+    monkeypatch.setattr(train, "save_checkpoint", save)
     train.train(settings, tmp_path / "stopped")
     whole, stopped = (read_weights(tmp_path / name / "nuclei.safetensors") for name in ("whole", "stopped"))
     assert all(np.array_equal(whole[name], stopped[name]) for name in whole)
@@ -87,16 +87,52 @@ def test_a_stopped_run_goes_on_to_the_same_weights(annotated, tmp_path, monkeypa
         train.train(moved, tmp_path / "whole")
 
 
-@pytest.mark.parametrize("content", [b"", b"no checkpoint", None])
-def test_a_damaged_checkpoint_is_told(annotated, tmp_path, content):
+def test_a_damaged_checkpoint_is_told(annotated, tmp_path):
     settings = settings_of(annotated, steps=1)
     train.train(settings, tmp_path / "run")
     path = tmp_path / "run" / "checkpoint.pt"
-    path.write_bytes(path.read_bytes()[:5000] if content is None else content)
-    with pytest.raises(ProfilingError, match="checkpoint.pt cannot be read .*remove it"):
+    good = path.read_bytes()
+    damaged = [b"", b"no checkpoint", good[:5000]]
+    places = range(100, len(good), len(good) // 12)
+    damaged += [good[:place] + bytes([255 - good[place]]) * 50 + good[place + 50 :] for place in places]
+    for content in damaged:
+        path.write_bytes(content)
+        with pytest.raises(ProfilingError, match="checkpoint.pt cannot be read .*remove it"):
+            train.train(settings, tmp_path / "run")
+    torch.save({"step": 1}, path)
+    with pytest.raises(ProfilingError, match="checkpoint.pt cannot be read"):
         train.train(settings, tmp_path / "run")
     with pytest.raises(ProfilingError, match="give --out a folder"):
         train.train(settings, path)
+
+
+def test_a_run_knows_the_weights_it_began_with_wherever_they_lie(annotated, tmp_path):
+    path = annotated.parent / "first.safetensors"
+    path.write_bytes(SHIPPED.read_bytes())
+    train.train(settings_of(annotated, steps=1, start=path.name), tmp_path / "run")
+    train.train(settings_of(annotated, steps=1, start="shipped"), tmp_path / "run")
+    tensors = load_file(SHIPPED)
+    tensors["head.bias"][0] += 1
+    save_file(tensors, path, {"format": FORMAT})
+    with pytest.raises(ProfilingError, match=r"other settings \(start\)"):
+        train.train(settings_of(annotated, steps=1, start=path.name), tmp_path / "run")
+
+
+def test_an_interrupted_run_logs_every_validation_once(annotated, tmp_path, monkeypatch):
+    settings = settings_of(annotated, steps=6, checkpoint_every=3, validate_every=2)
+    append = train.append_log
+
+    def stop(path, row):
+        append(path, row)
+        if row["step"] == 4:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(train, "append_log", stop)
+    with pytest.raises(KeyboardInterrupt):
+        train.train(settings, tmp_path / "run")
+    monkeypatch.setattr(train, "append_log", append)
+    train.train(settings, tmp_path / "run")
+    assert pd.read_csv(tmp_path / "run" / "log.csv")["step"].tolist() == [2, 4, 6]
 
 
 def test_training_learns(annotated, tmp_path):
@@ -144,8 +180,13 @@ def test_some_groups_are_held_out_and_never_all(names, kept):
 
 
 def test_an_index_that_is_no_table_is_told(annotated):
+    (annotated / "index.csv").write_text("image,field_group\nf0,\nf1,nan\nf2,7\n")
+    assert samples.list_fields(annotated)["group"].tolist() == ["f0", "nan", "7", "f3", "f4", "f5"]
     (annotated / "index.csv").write_text("")
     with pytest.raises(ProfilingError, match="index.csv cannot be read as a table"):
+        samples.list_fields(annotated)
+    (annotated / "images" / "f1.png").touch()
+    with pytest.raises(ProfilingError, match="the name of another, the first is f1"):
         samples.list_fields(annotated)
 
 
@@ -292,6 +333,9 @@ def test_other_files_are_no_weights(tmp_path):
     save_file(dict(list(tensors.items())[1:]), tmp_path / "part.safetensors", facts)
     with pytest.raises(ProfilingError, match="part.safetensors lacks 1 tensors"):
         read_weights(tmp_path / "part.safetensors")
+    save_file(tensors | {"head.weight": np.zeros((3, 3), np.float32)}, tmp_path / "flat.safetensors", facts)
+    with pytest.raises(ProfilingError, match="lacks 1 tensors of the network, head.weight"):
+        read_weights(tmp_path / "flat.safetensors")
     tensors["head.bias"][0] = np.nan
     save_file(tensors, tmp_path / "nan.safetensors", facts)
     with pytest.raises(ProfilingError, match="nan.safetensors .* diverged .head.bias"):
