@@ -1,6 +1,7 @@
 """Files that appear whole or not at all."""
 
 import glob
+import json
 import os
 import re
 import tempfile
@@ -56,3 +57,22 @@ def whole_file(path):
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def sort_header(data):
+    """Sort the metadata of a safetensors file, which its library writes in any order: the same tensors, the same file.
+
+    Parameters
+    ----------
+    data : bytes
+
+    Returns
+    -------
+    bytes
+    """
+    start = 8 + int.from_bytes(data[:8], "little")
+    header = json.loads(data[8:start])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + data[start:]

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from profiling.errors import ProfilingError
-from profiling.files import whole_file
+from profiling.files import sort_header, whole_file
 
 FORMAT = "profiling nucleus network 2"
 SHIPPED = Path(__file__).with_name("nuclei.safetensors")
@@ -39,7 +39,7 @@ def write_weights(path, state, facts):
     if broken := _not_finite(tensors):
         raise ProfilingError(f"The network diverged ({broken} is not finite), {path} is not written; {CALMER}.")
     with whole_file(path) as temporary:
-        save_file(tensors, temporary, metadata={"format": FORMAT, **facts})
+        temporary.write_bytes(sort_header(save(tensors, metadata={"format": FORMAT, **facts})))
 
 
 def read_weights(path=None):

@@ -13,7 +13,7 @@ from profiling.embeddings.adapt.cells import every, hold_out, list_cells, read_c
 from profiling.embeddings.adapt.judge import balanced, effective_rank, gain_interval, retrieval
 from profiling.embeddings.adapt.report import as_markdown
 from profiling.errors import ProfilingError
-from profiling.files import whole_file
+from profiling.files import sort_header, whole_file
 from profiling.kept_config import screen_config
 from profiling.progress import log
 
@@ -194,9 +194,9 @@ def _compared(before, after, seed):
 
 def _write_weights(out, network, facts):
     """All tensors of the network, with what they are in the header."""
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     text = {name: value if isinstance(value, str) else json.dumps(value) for name, value in facts.items()}
     tensors = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
     with whole_file(out) as temporary:
-        save_file(tensors, temporary, metadata={"format": FORMAT, **text})
+        temporary.write_bytes(sort_header(save(tensors, metadata={"format": FORMAT, **text})))

@@ -16,7 +16,7 @@ from profiling.cells.learned.graph import build_graph
 from profiling.cells.learned.lite0 import SKIPS
 from profiling.cells.learned.network import Depthwise, NucleusNet
 from profiling.cells.learned.training_settings import read_training
-from profiling.cells.learned.weights import FORMAT, SHIPPED, read_weights, write_weights
+from profiling.cells.learned.weights import FORMAT, SHIPPED, read_weights, weights_hash, write_weights
 from profiling.errors import ProfilingError
 
 torch = pytest.importorskip("torch")
@@ -318,6 +318,17 @@ def test_a_gpu_learns(annotated, tmp_path):
     metrics = train.train(settings_of(annotated, steps=60, learning_rate=0.01, device="cuda"), tmp_path / "run")
     assert metrics["AP50"] > 0.3
     assert pd.read_csv(tmp_path / "run" / "log.csv")["step"].tolist() == [60]
+
+
+def test_the_same_weights_are_the_same_file(tmp_path):
+    facts, path = {name: name for name in "abcdefgh"}, tmp_path / "w.safetensors"
+    hashes = set()
+    for _ in range(8):
+        write_weights(path, load_file(SHIPPED), facts)
+        hashes.add(weights_hash(path))
+    assert len(hashes) == 1
+    weights = read_weights(path)
+    assert all(np.array_equal(weights[name], values) for name, values in read_weights().items())
 
 
 def test_other_files_are_no_weights(tmp_path):
