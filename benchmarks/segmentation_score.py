@@ -32,7 +32,7 @@ from profiling.cells.learned.weights import read_weights
 from profiling.cells.matching import average_precision, match_counts
 from profiling.cells.quality import INTERCEPT, WEIGHTS, Evidence, collect_evidence
 from profiling.cells.regions import find_regions, segment_mean
-from profiling.cells.threshold import QUANTISATION
+from profiling.cells.threshold import rounding_noise
 
 FAILED = 0.5  # AP below which masks have failed
 PENALTY = 1e-3  # on the squared weights of the standardised evidence
@@ -45,7 +45,7 @@ THRESHOLDS = {
 
 def misuse(field, rng):
     """What spoils the masks of any engine: yields (name, image, diameter), a diameter of None being estimated."""
-    diameter = estimate_diameter(np.ascontiguousarray(field.image, np.float32), QUANTISATION)[0] or 16.0
+    diameter = estimate_diameter(np.ascontiguousarray(field.image, np.float32), rounding_noise(field.image))[0] or 16.0
     yield "as it is", field.image, None
     yield "diameter x 0.4", field.image, 0.4 * diameter
     yield "diameter x 2.5", field.image, 2.5 * diameter

@@ -15,7 +15,6 @@ from profiling.cells.split import split_objects
 from profiling.cells.threshold import (
     background_level,
     blur,
-    blurred_noise,
     foreground,
     global_threshold,
     rounding_noise,
@@ -30,7 +29,6 @@ CLEAR_DIAMETER = 12.0  # px; nuclei this wide need no finer image
 AGREEMENT = 1.2  # the largest ratio of two estimates that agree
 WIDEST = 0.25  # of the shorter side of the field; what is wider is no nucleus but all of them
 GUESSED_DIAMETER = 12.0  # px, the scale of smoothing while the diameter is estimated
-GUESSED_SMOOTHING = 1.0  # px, sigma
 SPECK = 20  # px², smaller objects are not counted in the estimate
 SHRINKAGE = 0.9  # the first outlines, at one threshold for all, are too wide
 
@@ -62,9 +60,8 @@ def segment_nuclei(image, step=None, *, nucleus_diameter, min_area, max_area, th
     diameter = nucleus_diameter or estimate_diameter(image, rounding)[0]
     if diameter is None:
         return np.zeros(image.shape, np.uint32)
-    sigma = max(SMOOTHING * diameter, 0.5)
-    rounding = blurred_noise(rounding, sigma)
-    mask, signal = foreground(blur(image, sigma), diameter, threshold, threshold_correction, rounding)
+    smooth = blur(image, max(SMOOTHING * diameter, 0.5))
+    mask, signal = foreground(smooth, diameter, threshold, threshold_correction, rounding)
     disc = np.pi / 4 * diameter**2
     mask = fill_small_holes(mask, LARGEST_HOLE * disc)
     labels = split_objects(mask, signal, diameter)
@@ -108,7 +105,7 @@ def estimate_diameter(image, rounding=0.0):
     while True:
         size = max(image.shape[1] // factor, 1), max(image.shape[0] // factor, 1)
         reduced = cv2.resize(image, size, interpolation=cv2.INTER_AREA) if factor > 1 else image
-        width = _diameter_at_one_threshold(reduced, rounding / factor)
+        width = _diameter_at_one_threshold(reduced, rounding)
         diameter = None if width is None else factor * width
         sure = None not in (diameter, coarser) and 1 / AGREEMENT <= diameter / coarser <= AGREEMENT
         sure = sure and diameter <= WIDEST * min(image.shape)
@@ -119,9 +116,9 @@ def estimate_diameter(image, rounding=0.0):
 
 def _diameter_at_one_threshold(image, rounding):
     """Typical diameter after a segmentation at one threshold, px; None without an object."""
-    smooth = blur(image, GUESSED_SMOOTHING)
+    smooth = blur(image, 1.0)
     level, noise = background_level(smooth)
-    limit = global_threshold(smooth, level, max(noise, blurred_noise(rounding, GUESSED_SMOOTHING)))
+    limit = global_threshold(smooth, level, max(noise, rounding))
     labels = split_objects(fill_voids.fill(smooth > limit), smooth - level, GUESSED_DIAMETER)
     areas = np.bincount(labels.ravel())[1:]
     diameter = typical_diameter(areas[areas >= SPECK])

@@ -7,7 +7,7 @@ import numpy as np
 from skimage.segmentation import watershed
 
 from profiling.cells.propagate import propagate
-from profiling.cells.threshold import NOISE_MARGIN, blur, blurred_noise, lowest_level, rounding_noise
+from profiling.cells.threshold import NOISE_MARGIN, blur, lowest_level, rounding_noise
 
 WORKING_DIAMETER = 10  # cells are grown on an image reduced to this nucleus diameter in px
 RING = 0.3  # default width of the ring as a fraction of the nucleus' diameter
@@ -145,10 +145,9 @@ def grow_cells(nuclei, image, divide, threshold_correction=1.0, step=None):
     if not nuclei.any():
         return nuclei.copy()
     diameter = median_diameter(nuclei)
-    sigma = max(SMOOTHING * diameter, 0.7)
-    smooth = blur(np.ascontiguousarray(image, np.float32), sigma)
+    smooth = blur(np.ascontiguousarray(image, np.float32), max(SMOOTHING * diameter, 0.7))
     level, noise = lowest_level(smooth)
-    floor = NOISE_MARGIN * max(noise, blurred_noise(rounding_noise(image, step), sigma))
+    floor = NOISE_MARGIN * max(noise, rounding_noise(image, step))
     signal = smooth - level
 
     nearest, distance = nearest_nucleus(nuclei)

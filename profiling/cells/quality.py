@@ -15,7 +15,7 @@ import numpy as np
 
 from profiling.cells.regions import find_regions
 from profiling.cells.shape import convex_areas
-from profiling.cells.threshold import background_level, blur, blurred_noise, global_threshold, rounding_noise
+from profiling.cells.threshold import background_level, blur, global_threshold, rounding_noise
 
 QUANTILES = {"Q05": 0.05, "Q25": 0.25, "Median": 0.5, "Q75": 0.75, "Q95": 0.95}
 FIELD_STATISTICS = (
@@ -146,7 +146,7 @@ def _prepare(image, nuclei, areas, rounding):
         whole = image[: height * factor, : width * factor]
         image = cv2.resize(whole, (width, height), interpolation=cv2.INTER_AREA)
         nuclei = nuclei[factor // 2 :: factor, factor // 2 :: factor][:height, :width]
-    signal, bright = _stands_out(blur(image, SMOOTHING), rounding / factor)
+    signal, bright = _stands_out(blur(image, SMOOTHING), rounding)
     return signal, bright, fastremap.renumber(np.ascontiguousarray(nuclei))[0], factor
 
 
@@ -155,7 +155,7 @@ def _stands_out(smooth, rounding):
     stride = max(1, min(smooth.shape) // SAMPLE_SIDE)
     coarse = smooth[::stride, ::stride]
     level, noise = background_level(coarse)
-    bright = smooth > global_threshold(coarse, level, max(noise, blurred_noise(rounding, SMOOTHING)))
+    bright = smooth > global_threshold(coarse, level, max(noise, rounding))
     return smooth - level, bright
 
 

@@ -5,14 +5,14 @@ import numpy as np
 
 EDGE_FRACTION = 0.4  # height of an object's edge between local background and local foreground
 NOISE_MARGIN = 6.0  # foreground lies at least this many noise deviations above the background
-QUANTISATION = 0.3  # standard deviation of rounding to integers, 1 / sqrt(12)
 SAMPLE_SIDE = 300  # statistics use a grid of about this many rows and columns
 
 
 def rounding_noise(image, step=None):
-    """Standard deviation of the rounding of an image's pixels, in its units.
+    """Noise that stands for the rounding of an image: objects rise at least a whole step above their background.
 
-    A dark field of an 8-bit image is 0 with the odd 1: it has no other noise by which to tell these from objects.
+    A dark field of an 8-bit image is 0 with the odd 1, and has no other noise by which to tell these from objects.
+    Rounding is not white: neighbours are rounded alike, so that smoothing does not help.
 
     Parameters
     ----------
@@ -24,15 +24,11 @@ def rounding_noise(image, step=None):
     Returns
     -------
     float
+        In the units of the image.
     """
     if step is None:
         step = 1.0 if np.issubdtype(image.dtype, np.integer) else 0.0
-    return QUANTISATION * step
-
-
-def blurred_noise(deviation, sigma):
-    """Standard deviation of white noise after `blur`: 1 / (2 √π sigma) of what it was, where sigma is not tiny."""
-    return deviation / max(1.0, 2 * np.sqrt(np.pi) * sigma)
+    return step / NOISE_MARGIN
 
 
 def blur(image, sigma):
@@ -93,7 +89,7 @@ def lowest_level(image):
 
 def otsu(values, bins=256):
     """Otsu's threshold of a flat array (Otsu, 1979): the largest variance between the two classes."""
-    counts, edges = np.histogram(values, bins)
+    counts, edges = np.histogram(values.astype(np.float64), bins)  # 256 bins of float32 may not differ
     centres = (edges[1:] + edges[:-1]) / 2
     below, moment = np.cumsum(counts), np.cumsum(counts * centres)
     above = below[-1] - below
@@ -169,7 +165,7 @@ def foreground(image, diameter, method, correction, rounding):
     correction : float
         Factor on the height of the threshold above the background.
     rounding : float
-        Of `rounding_noise` what is left in the smoothed image.
+        See `rounding_noise`.
 
     Returns
     -------

@@ -130,12 +130,12 @@ def check(args):
     Reads the configuration, the listings of the plates' folders, their metadata files, a few headers a channel and
     the plate maps, never pixels. Ends with status 1 where an error would stop or spoil the run.
     """
-    from profiling.cells.learned.weights import read_weights
+    from profiling.cells.learned.forward import check_weights
     from profiling.images.read import read_header
     from profiling.plates.checks.jobs import check
 
     errors = check(
-        args.config, args.directory, read_header, read_weights, args.plates, args.deep, args.root, args.maps, args.json
+        args.config, args.directory, read_header, check_weights, args.plates, args.deep, args.root, args.maps, args.json
     )
     return 1 if errors else 0
 

@@ -10,6 +10,8 @@ from profiling.images.read import ImageError, read_image
 from profiling.tables import FIELD_KEY, read_table
 
 STEP_SAMPLE = 1 << 15  # pixels by which the step of an image's values is told
+FEWEST_GAPS = 2  # between them: two values, as those of a mask, tell none
+FLOAT_TOLERANCE = 0.01  # of a step
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ def read_field(rows, folder, flatfields):
 
 
 def value_step(image):
-    """Smallest distance of two values of an image: its rounding, which is noise that correction does not remove.
+    """Distance of neighbouring values of an image: its rounding, which is noise that correction does not remove.
 
     1 for most cameras, 16 where 12 bits are stored in the upper ones of 16, 1 / 255 where an 8-bit image was divided.
 
@@ -81,13 +83,18 @@ def value_step(image):
     Returns
     -------
     float
-        0 for a constant image. Floats that were never rounded have a tiny step.
+        Of which all distances are multiples. Where there is none such, or hardly a value to tell it by, 1 for integers,
+        and 0 for floats.
     """
+    floating = np.issubdtype(image.dtype, np.floating)
+    tolerance = FLOAT_TOLERANCE if floating else 0
     stride = max(1, int(np.sqrt(image.size / STEP_SAMPLE)))
-    values = np.unique(image[::stride, ::stride])
-    if len(values) == 1:
-        values = np.unique(image)
-    return float(np.diff(values.astype(np.float64)).min()) if len(values) > 1 else 0.0
+    gaps = np.diff(np.unique(image[::stride, ::stride]).astype(np.float64))
+    if len(gaps) >= FEWEST_GAPS:
+        multiples = gaps / gaps.min()
+        if np.abs(multiples - np.rint(multiples)).max() <= tolerance:
+            return float(gaps.min())
+    return 0.0 if floating else 1.0
 
 
 def read_raw_field(rows, folder, flatfields):

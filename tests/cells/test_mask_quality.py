@@ -70,9 +70,21 @@ def test_fields_without_masks():
     dust[np.hypot(*(np.indices(image.shape) - 90)) < 20] -= 40
     dust[:, -60:] -= 60
     assert segmentation_score(dead, none) == segmentation_score(dust, none) == 1
+    for count in (4, 5):
+        few = noise.copy()
+        for number in range(count):
+            few[np.hypot(*(np.indices(image.shape) - np.array([60, 40 + 60 * number])[:, None, None])) < 8] -= 60
+        assert segmentation_score(few, none) == (count < 5)
     assert segmentation_score(noise, none) == segmentation_score(noise.round().astype(np.uint16), none) == 1
     assert segmentation_score(np.full(image.shape, 7.0), none) == 1
     assert collect_evidence(image, none) is None
+
+
+def test_values_of_which_256_bins_of_float32_differ_too_little():
+    image = np.full((80, 80), 40000, np.uint16)
+    image[30:60, 30:60] += 1
+    assert segmentation_score(image, np.zeros(image.shape, np.uint32)) in (0, 1)
+    assert load_segmenter("classical").segment(image.astype(np.float32), 1.0).max() <= 1
 
 
 @settings(max_examples=15, deadline=None)

@@ -190,10 +190,16 @@ def test_the_step_of_stored_values_is_told():
     image = np.random.default_rng(0).poisson(20, (300, 400))
     for step in (1, 16, 257, 1 / 255):
         assert value_step(image * step) == pytest.approx(step)
-    rare = np.zeros((300, 400), np.uint8)
-    rare[123, 45] = 3
-    assert value_step(rare) == 3 and value_step(np.zeros((5, 5), np.uint8)) == 0
-    assert value_step(np.random.default_rng(0).random((300, 400))) < 1e-6
+    assert value_step(np.random.default_rng(0).random((300, 400))) == 0
+    assert value_step(np.zeros((5, 5), np.float32)) == 0 and value_step(np.zeros((5, 5), np.uint8)) == 1
+
+
+@pytest.mark.parametrize("values", [(0, 255), (0, 4095, 65535), (0, 20000)])
+def test_values_of_a_mask_or_of_hot_pixels_are_no_step(values):
+    image = np.zeros((900, 900), np.uint16)
+    for position, value in enumerate(values):
+        image[::3, position::9] = value
+    assert value_step(image) == 1
 
 
 def test_missing_strips_are_not_read_as_zeros(tmp_path):

@@ -8,8 +8,10 @@ import pytest
 import tifffile
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.numpy import load_file, save
 
-from profiling.cells.learned.weights import SHIPPED, read_weights
+from profiling.cells.learned.forward import check_weights
+from profiling.cells.learned.weights import FORMAT, SHIPPED
 from profiling.cli import main
 from profiling.config import load_config
 from profiling.images.read import read_header
@@ -73,7 +75,7 @@ def screen(sound_screen, tmp_path):
 
 def check(folder, *rows, deep=False, **config):
     return check_screen(
-        load_config({**CONFIG, "plates": list(rows or [row()]), **config}), folder, header, read_weights, deep=deep
+        load_config({**CONFIG, "plates": list(rows or [row()]), **config}), folder, header, check_weights, deep=deep
     )
 
 
@@ -215,7 +217,9 @@ def test_settings_that_do_not_fit_the_images_are_told(settings, level, what, sou
 
 
 def test_weights_that_are_none_are_told(screen):
-    for name, holds in (("good", SHIPPED.read_bytes()), ("bad", b"only words"), ("cut", SHIPPED.read_bytes()[:-100])):
+    odd = np.zeros((3, 7, 1, 1), np.float16)
+    for name, holds in (("good", SHIPPED.read_bytes()), ("bad", b"only words"), ("cut", SHIPPED.read_bytes()[:-100]),
+                        ("odd", save(load_file(SHIPPED) | {"head.weight": odd}, {"format": FORMAT}))):  # fmt: skip
         (screen / f"{name}.safetensors").write_bytes(holds)
         _, findings = check(screen, segmentation={"weights": f"{name}.safetensors"})
         said = [found.what for found in findings if found.level == "error"]
@@ -384,7 +388,7 @@ def test_many_plates_stay_readable(tmp_path):
         (tmp_path / name / "B01_s1_DNA.tif").unlink()
     make_map(tmp_path / "map.csv", ["A01", "B01", "C01", "D01", "A02", "B02"])
     config = load_config({**CONFIG, "plates": [row(name) for name in names]})
-    checks, findings = check_screen(config, tmp_path, header, read_weights)
+    checks, findings = check_screen(config, tmp_path, header, check_weights)
     text = screen_text(checks, findings, config)
     assert [line.split()[0] for line in text.splitlines() if line.endswith("1 warning")] == names
     assert "all 12 plates: there is no file for some expected images (the first: 1 image: DNA in B01)" in " ".join(
@@ -436,11 +440,11 @@ def test_processes_find_what_threads_find(tmp_path, monkeypatch):
     shutil.copytree(tmp_path / "P1", tmp_path / "P2")
     plates = [row(), row("P2"), row("P3")]
     config = load_config({**CONFIG, "plates": plates})
-    findings = check_screen(config, tmp_path, read_header, read_weights)[1]
+    findings = check_screen(config, tmp_path, read_header, check_weights)[1]
     assert {found.plate for found in findings} == {"P1", "P2", "P3"}
     monkeypatch.setattr(screen_module, "PLATES_PER_PROCESS", 1)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
-    checks, again = check_screen(config, tmp_path, read_header, read_weights)
+    checks, again = check_screen(config, tmp_path, read_header, check_weights)
     assert [one.plate for one in checks] == ["P1", "P2", "P3"]
     assert again == findings
 

@@ -6,7 +6,10 @@ import threading
 import numpy as np
 
 from profiling.cells.learned.batching import batched
+from profiling.cells.learned.normalise import VIEWS
+from profiling.cells.learned.weights import read_weights
 from profiling.devices import choose_device, cpu_has_bf16, reproducible
+from profiling.errors import ProfilingError
 from profiling.progress import log
 
 
@@ -40,6 +43,22 @@ def load_forward(weights, device="cpu", threads=None, precision="fp32"):
         precision = "fp32"
     threads = threads or int(os.environ.get("OMP_NUM_THREADS") or len(os.sched_getaffinity(0)))
     return _on_cpu(weights, threads, precision)
+
+
+def check_weights(path):
+    """Raise ProfilingError where a file holds no network that can run.
+
+    Parameters
+    ----------
+    path : str or Path
+        See `weights.read_weights`.
+    """
+    weights = read_weights(path)
+    try:
+        load_forward(weights, threads=1)(np.zeros((1, VIEWS, 32, 32), np.float32))
+    except (RuntimeError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise ProfilingError(f"{path}: its tensors do not fit each other ({reason}); train it again.") from None
 
 
 def _on_cpu(weights, threads, precision):

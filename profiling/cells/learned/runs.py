@@ -2,7 +2,9 @@
 
 import hashlib
 import json
+import re
 import zipfile
+import zlib
 from pathlib import Path
 from pickle import UnpicklingError
 
@@ -27,30 +29,27 @@ def make_folder(folder):
         raise ProfilingError(f"{folder} is no folder; give --out a folder, of this training alone.") from None
 
 
-def describe_run(settings, fields, validation):
+def describe_run(settings, annotations):
     """What the weights and the metrics of a training depend on, wherever its files lie and whatever computes it.
 
     Parameters
     ----------
     settings : profiling.cells.learned.training_settings.Training
-    fields : list of profiling.cells.learned.samples.AnnotatedField
-        What is trained on.
-    validation : pandas.DataFrame
-        image, labels (paths) of the fields that are held out.
+    annotations : profiling.cells.learned.train.Annotations
 
     Returns
     -------
     dict
-        Plain values: settings, and a digest of the fields.
+        Plain values: settings, and a digest of the fields, how often each is drawn, and those that are held out.
     """
     exclude = {**dict.fromkeys(ELSEWHERE, True), "sources": {"__all__": {"folder"}}}
     values = settings.model_dump(mode="json", exclude=exclude)
     if settings.start != IMAGENET:
         values["start"] = weights_hash(settings.start)
-    digest = hashlib.sha256()
-    for field in fields:
+    digest = hashlib.sha256(annotations.weights.tobytes())
+    for field in annotations.fields:
         digest.update(field.pyramid[0].tobytes() + field.labels.tobytes())
-    for row in validation.itertuples():
+    for row in annotations.validation.itertuples():
         digest.update(Path(row.image).read_bytes() + Path(row.labels).read_bytes())
     return {"settings": values, "fields": digest.hexdigest()}
 
@@ -86,17 +85,18 @@ def resume(folder, facts, parts):
         before = json.loads(saved["facts"])
         differing = [key for key, value in facts["settings"].items() if before["settings"].get(key) != value]
         same_fields = before["fields"] == facts["fields"]
-    except (OSError, EOFError, RuntimeError, LookupError, TypeError, ValueError, zipfile.BadZipFile, UnpicklingError,
-            AttributeError) as error:  # fmt: skip
+        step, states = saved["step"], {name: saved[name] for name in parts}
+    except (OSError, EOFError, RuntimeError, LookupError, TypeError, ValueError, zipfile.BadZipFile, zlib.error,
+            UnpicklingError, AttributeError) as error:  # fmt: skip
         reason = (str(error).splitlines() or ["it is empty"])[0]
         raise ProfilingError(f"{path} cannot be read ({reason}); remove it, and the training begins anew.") from None
     if differing or not same_fields:
         other = f"settings ({', '.join(differing)})" if differing else "fields or labels"
         raise ProfilingError(f"{path} was trained with other {other}; take another folder, or remove it.")
     for name, part in parts.items():
-        part.load_state_dict(saved[name])
-    log.info("going on after batch %d", saved["step"])
-    return _forget_after(folder / LOG, saved["step"])
+        part.load_state_dict(states[name])
+    log.info("going on after batch %d", step)
+    return _forget_after(folder / LOG, step)
 
 
 def save_checkpoint(folder, step, facts, parts):
@@ -113,8 +113,12 @@ def append_log(folder, row):
 
 
 def _forget_after(path, step):
-    """Remove the validations after a batch from a log, since they will be done again; the batch."""
-    if path.exists():
-        table = pd.read_csv(path)
-        table[table["step"] <= step].to_csv(path, index=False)
+    """Remove the validations after a batch from a log, since they will be done again, and broken lines; the batch."""
+    header, *rows = path.read_text(errors="replace").splitlines() if path.exists() and path.stat().st_size else [""]
+    kept = [row for row in rows if re.fullmatch(rf"\d+(,[^,]*){{{header.count(',')}}}", row)]
+    kept = [row for row in kept if int(row.partition(",")[0]) <= step]
+    path.unlink(missing_ok=True)
+    if kept:
+        with whole_file(path) as temporary:
+            temporary.write_text("\n".join([header, *kept, ""]))
     return step

@@ -88,17 +88,19 @@ def list_fields(folder):
     Raises
     ------
     ProfilingError
-        If a folder or a label image is missing, two images have one name, or ``index.csv`` is no table.
+        If a folder or a label image is missing, two of them have one name, or ``index.csv`` is no table.
     """
     folder = Path(folder)
     for part in ("images", "labels"):
         if not (folder / part).is_dir():
             raise ProfilingError(f"{folder} has no folder {part}/; annotated fields are images/NAME and labels/NAME.")
     images = sorted(path for path in (folder / "images").iterdir() if path.suffix.lower() in SUFFIXES)
-    labels = {path.stem: path for path in (folder / "labels").iterdir() if path.suffix.lower() in SUFFIXES}
-    names = pd.Series([path.stem for path in images], dtype=str)
-    if twice := sorted(names[names.duplicated()]):
-        raise ProfilingError(f"{len(twice)} images of {folder} have the name of another, the first is {twice[0]}.")
+    masks = sorted(path for path in (folder / "labels").iterdir() if path.suffix.lower() in SUFFIXES)
+    labels = {path.stem: path for path in masks}
+    for kind, paths in (("images", images), ("labels", masks)):
+        names = pd.Series([path.stem for path in paths], dtype=str)
+        if twice := sorted(names[names.duplicated()]):
+            raise ProfilingError(f"{len(twice)} files of {folder / kind} have the name of another, first {twice[0]}.")
     if missing := [path.name for path in images if path.stem not in labels]:
         raise ProfilingError(f"{len(missing)} images of {folder} have no labels, the first is {missing[0]}.")
     if not images:

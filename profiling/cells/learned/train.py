@@ -78,7 +78,7 @@ def train(settings, out):
         optimizer, settings.learning_rate, settings.steps, pct_start=0.05, div_factor=10, final_div_factor=1e3
     )
     parts = {"network": network, "average": average, "optimizer": optimizer, "schedule": schedule}
-    facts = describe_run(settings, annotations.fields, annotations.validation)
+    facts = describe_run(settings, annotations)
     first = resume(out, facts, parts)
     samples = Samples(annotations, settings, first * settings.batch_size)
     loader = DataLoader(

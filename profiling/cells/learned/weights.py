@@ -75,7 +75,9 @@ def read_weights(path=None):
     except (SafetensorError, TypeError) as error:
         raise ProfilingError(f"{path} cannot be read as safetensors: {error}.") from None
     if other := [name for name, rank in ranks.items() if name not in tensors or tensors[name].ndim != rank]:
-        raise ProfilingError(f"{path} lacks {len(other)} tensors of the network, {other[0]} first; copy it again.")
+        raise ProfilingError(
+            f"{path}: {len(other)} tensors are not those of the network, {other[0]} first; copy it again."
+        )
     if broken := _not_finite(tensors):
         raise ProfilingError(f"{path} is of a training that diverged ({broken} is not finite); {CALMER}.")
     return tensors

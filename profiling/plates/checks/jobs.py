@@ -40,7 +40,7 @@ def read_screen(path, directory, root=None):
         raise ProfilingError(f"{path} (its relative paths start in {Path(directory).resolve()}):\n{error}") from None
 
 
-def check(path, directory, read_header, read_weights, plates=(), deep=False, root=None, maps="auto", as_json=False):
+def check(path, directory, read_header, check_weights, plates=(), deep=False, root=None, maps="auto", as_json=False):
     """Check a screen and print what was found.
 
     Returns
@@ -51,7 +51,7 @@ def check(path, directory, read_header, read_weights, plates=(), deep=False, roo
     config = read_screen(path, directory, root)
     for name in plates:
         find_plate(config, name)
-    checks, findings = check_screen(config, directory, read_header, read_weights, plates, deep)
+    checks, findings = check_screen(config, directory, read_header, check_weights, plates, deep)
     if as_json:
         facts = [{"plate": one.plate, "layout": one.layout, **one.facts} for one in checks]
         print(json.dumps({"plates": facts, "findings": [one._asdict() for one in findings]}, indent=1))

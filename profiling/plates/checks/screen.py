@@ -17,7 +17,7 @@ THREADS = 8  # plates at a time in a process: on network file systems the time g
 PLATES_PER_PROCESS = 16  # fewer are checked before another process has started
 
 
-def check_screen(config, folder, read_header, read_weights, names=(), deep=False):
+def check_screen(config, folder, read_header, check_weights, names=(), deep=False):
     """Check the plates of a screen; many of them on several processes, which import the caller's main module.
 
     Parameters
@@ -27,8 +27,8 @@ def check_screen(config, folder, read_header, read_weights, names=(), deep=False
         The screen's working directory.
     read_header : callable
         As in :func:`profiling.plates.image_table.index_plate`.
-    read_weights : callable
-        Takes the path of the weights of the nucleus network; raises ProfilingError where it holds none.
+    check_weights : callable
+        Takes the path of the weights of the nucleus network; raises ProfilingError where it holds none that can run.
     names : collection of str
         Plates to check; all where there is none.
     deep : bool
@@ -56,7 +56,7 @@ def check_screen(config, folder, read_header, read_weights, names=(), deep=False
     weights = config.segmentation.weights and Path(folder) / config.segmentation.weights
     if weights and weights.is_file():
         try:
-            read_weights(weights)
+            check_weights(weights)
         except ProfilingError as error:
             findings.append(Finding("error", "", f"segmentation.weights: {error}", "", ""))
     findings += [finding for check in checks for finding in check.findings]

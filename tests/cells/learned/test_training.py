@@ -85,6 +85,11 @@ def test_a_stopped_run_goes_on_to_the_same_weights(annotated, tmp_path, monkeypa
     (annotated / "labels" / "f9.tif").symlink_to(annotated / "labels" / "f1.tif")
     with pytest.raises(ProfilingError, match="other fields"):
         train.train(moved, tmp_path / "whole")
+    (annotated / "images" / "f9.tif").unlink()
+    held = annotated / "labels" / "f0.tif"
+    tifffile.imwrite(held, tifffile.imread(held) * (np.arange(140) < 70))
+    with pytest.raises(ProfilingError, match="other fields or labels"):
+        train.train(moved, tmp_path / "whole")
 
 
 def test_a_damaged_checkpoint_is_told(annotated, tmp_path):
@@ -131,6 +136,8 @@ def test_an_interrupted_run_logs_every_validation_once(annotated, tmp_path, monk
     with pytest.raises(KeyboardInterrupt):
         train.train(settings, tmp_path / "run")
     monkeypatch.setattr(train, "append_log", append)
+    with open(tmp_path / "run" / "log.csv", "a") as log:
+        log.write("1,0.5")  # what a full disk leaves of a line
     train.train(settings, tmp_path / "run")
     assert pd.read_csv(tmp_path / "run" / "log.csv")["step"].tolist() == [2, 4, 6]
 
@@ -186,7 +193,7 @@ def test_an_index_that_is_no_table_is_told(annotated):
     with pytest.raises(ProfilingError, match="index.csv cannot be read as a table"):
         samples.list_fields(annotated)
     (annotated / "images" / "f1.png").touch()
-    with pytest.raises(ProfilingError, match="the name of another, the first is f1"):
+    with pytest.raises(ProfilingError, match="the name of another, first f1"):
         samples.list_fields(annotated)
 
 
@@ -342,10 +349,10 @@ def test_other_files_are_no_weights(tmp_path):
         read_weights(tmp_path / "text.safetensors")
     tensors, facts = load_file(SHIPPED), {"format": FORMAT}
     save_file(dict(list(tensors.items())[1:]), tmp_path / "part.safetensors", facts)
-    with pytest.raises(ProfilingError, match="part.safetensors lacks 1 tensors"):
+    with pytest.raises(ProfilingError, match="part.safetensors: 1 tensors"):
         read_weights(tmp_path / "part.safetensors")
     save_file(tensors | {"head.weight": np.zeros((3, 3), np.float32)}, tmp_path / "flat.safetensors", facts)
-    with pytest.raises(ProfilingError, match="lacks 1 tensors of the network, head.weight"):
+    with pytest.raises(ProfilingError, match="1 tensors are not those of the network, head.weight"):
         read_weights(tmp_path / "flat.safetensors")
     tensors["head.bias"][0] = np.nan
     save_file(tensors, tmp_path / "nan.safetensors", facts)
