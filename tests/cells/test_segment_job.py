@@ -14,28 +14,32 @@ SIDE = 256
 FLAT = np.broadcast_to(np.linspace(1, 1.2, SIDE, dtype=np.float32), (SIDE, SIDE))
 
 
-def discs():
-    """Twelve discs of 24 px in a grid."""
+def discs(radius=12):
+    """Twelve discs in a grid."""
     y, x = np.indices((SIDE, SIDE))
-    return np.hypot(y % 64 - 32, x % 80 - 40) < 12
+    return np.hypot(y % 64 - 32, x % 80 - 40) < radius
 
 
 def run(folder, fields, **settings):
-    """Segment fields (well, site, image or None where the file is absent), and read what was written."""
-    rows = []
-    for well, site, image in fields:
-        path = folder / f"{well}_{site}.tif"
+    """Segment fields (well, site, image or None where the file is absent), and read what was written.
+
+    With `cells_channel`, its image stands behind that of the nuclei.
+    """
+    rows, channels = [], ["DNA", "Actin"] if "cells_channel" in settings else ["DNA"]
+    for well, site, channel, image in ((*field[:2], *one) for field in fields for one in zip(channels, field[2:])):
+        path = folder / f"{well}_{site}_{channel}.tif"
         if image is not None:
             tifffile.imwrite(path, image)
         row = {"Metadata_Plate": "P", "Metadata_Well": well, "Metadata_Site": site, "Metadata_Time": 0, "Metadata_Z": 0}
-        row |= {"Metadata_Channel": "DNA", "Path": path.name, "Page": 0, "Width": SIDE, "Height": SIDE}
+        row |= {"Metadata_Channel": channel, "Path": path.name, "Page": 0, "Width": SIDE, "Height": SIDE}
         row |= {"Dtype": "uint8", "FileSize": 1, "Modified": 1, "Planes": 1, "Plane": 0, "Status": "ok", "Reason": ""}
         rows.append(row | dict.fromkeys(("PositionX", "PositionY", "PixelSize"), np.nan))
     write_table(folder / "images.parquet", "images", pd.DataFrame(rows))
     (folder / "flats").mkdir()
-    write_flatfield(folder / "flats" / "DNA.tif", FLAT, 0, 24, "")
+    for channel in channels:
+        write_flatfield(folder / "flats" / f"{channel}.tif", FLAT, 0, 24, "")
     segment(
-        folder / "images.parquet", folder, folder / "flats", sorted({well for well, *_ in fields}), ["DNA"],
+        folder / "images.parquet", folder, folder / "flats", sorted({well for well, *_ in fields}), channels,
         Segmentation(**settings), folder / "cells.parquet", folder / "fields.parquet", folder / "labels",
     )  # fmt: skip
     return read_table(folder / "cells.parquet", "segmented"), read_table(folder / "fields.parquet", "fields")
@@ -66,3 +70,13 @@ def test_an_empty_field_is_empty_and_one_of_dim_nuclei_is_not_however_8_bits_are
     _, fields = run(tmp_path, [*fields, ("B01", 1, dim.astype(np.uint8))], engine=engine)
     assert fields["CellCount"].tolist() == [0, 0, 0, 12]
     assert fields["SegmentationScore"].tolist()[:3] == [1, 1, 1] and fields["SegmentationScore"][3] > 0.5
+
+
+def test_a_dark_stain_of_an_8_bit_camera_gives_rims_and_a_dim_one_cells(tmp_path):
+    rng = np.random.default_rng(0)
+    nuclei = rng.normal(50 + 120 * discs(12), 3).astype(np.uint8)
+    dark, dim = (rng.poisson(0.05 + light * discs(22)).astype(np.uint8) for light in (0, 3))
+    cells, _ = run(tmp_path, [("A01", 1, nuclei, dark), ("A02", 1, nuclei, dim)], cells_channel="Actin")
+    area = cells.groupby("Metadata_Well")["Cells_AreaShape_Area"].sum()
+    assert area["A01"] < 1.5 * discs(12).sum()
+    assert area["A02"] == pytest.approx(discs(22).sum(), rel=0.1)
