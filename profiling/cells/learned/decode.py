@@ -14,7 +14,7 @@ VOTE_SPREAD = 1.5  # px, sigma that unites the votes of one nucleus
 DEPTH = 1.0  # two heaps of votes are two nuclei if the pass between them is lower by this, in log units
 FEWEST_VOTES = 3.0  # a lower heap is no nucleus
 LEAST_SURE = 0.75  # mean probability in a nucleus; less is haze, or light from another plane
-LARGEST_TILE = 1536  # px a side, margins included: what lies between votes and labels takes 40 bytes a pixel
+LARGEST_TILE = 1536  # px a side, margins included; bounds the memory between votes and labels
 STRIPE = 256  # rows
 
 

@@ -111,6 +111,15 @@ def test_a_damaged_checkpoint_is_told(annotated, tmp_path):
         train.train(settings, path)
 
 
+def test_a_run_knows_how_its_fields_were_grouped(annotated, tmp_path):
+    train.train(settings_of(annotated, steps=1), tmp_path / "run")
+    groups = [0, 0, 1, 1, 1, 2]
+    index = pd.DataFrame({"image": [f"f{n}" for n in range(6)], "field_group": groups})
+    index.to_csv(annotated / "index.csv", index=False)
+    with pytest.raises(ProfilingError, match="other fields"):
+        train.train(settings_of(annotated, steps=1), tmp_path / "run")
+
+
 def test_a_run_knows_the_weights_it_began_with_wherever_they_lie(annotated, tmp_path):
     path = annotated.parent / "first.safetensors"
     path.write_bytes(SHIPPED.read_bytes())
