@@ -16,7 +16,7 @@ from profiling.cells.learned.targets import targets
 from profiling.cells.regions import typical_diameter
 from profiling.errors import ProfilingError
 from profiling.images.errors import COPY_AGAIN, ImageError
-from profiling.images.read import read_image
+from profiling.images.read import read_header, read_image
 
 SUFFIXES = (".png", ".tif", ".tiff")
 PYRAMID = 4
@@ -134,10 +134,11 @@ def read_pair(image, labels, components=False):
     Raises
     ------
     ProfilingError
-        If one of the files cannot be read, image and labels differ in size, or the labels are none.
+        If one of the files cannot be read or has several pages, image and labels differ in size, or the labels are
+        none.
     """
     try:
-        pixels, numbers = read_image(image), read_labels(labels, components)
+        pixels, numbers = _read_only_page(image), read_labels(labels, components)
     except ImageError as error:
         raise ProfilingError(str(error).replace(COPY_AGAIN, "write it again, or remove image and labels")) from None
     if pixels.shape != numbers.shape:
@@ -162,9 +163,10 @@ def read_labels(path, components=False):
     Raises
     ------
     ProfilingError
-        If values are negative or no whole numbers, or the image is a mask that gives all nuclei one number.
+        If values are negative or no whole numbers, the file has several pages, or the image is a mask that gives all
+        nuclei one number.
     """
-    labels = read_image(path)
+    labels = _read_only_page(path)
     if (labels < 0).any() or (labels % 1).any():
         raise ProfilingError(f"{path} holds values below 0 or between whole numbers; labels are 0, 1, 2 ...")
     labels, numbers = fastremap.renumber(labels.astype(np.uint64))
@@ -177,6 +179,12 @@ def read_labels(path, components=False):
             "set `components: true` if no two touch."
         )
     return labels
+
+
+def _read_only_page(path):
+    if (pages := read_header(path)["pages"]) > 1:
+        raise ProfilingError(f"{path} has {pages} pages; write each as an image with labels of its own.")
+    return read_image(path)
 
 
 def draw_weights(groups, kinds):

@@ -228,6 +228,9 @@ def test_labels_are_any_whole_numbers_and_masks_are_told_from_them(annotated):
     tifffile.imwrite(path, labels.astype(np.float32) - 1)
     with pytest.raises(ProfilingError, match="f0.tif holds values below 0"):
         samples.read_labels(path)
+    tifffile.imwrite(path, np.stack([labels, labels]), photometric="minisblack")
+    with pytest.raises(ProfilingError, match="f0.tif has 2 pages"):
+        samples.read_labels(path)
 
 
 def test_a_sample_follows_from_its_number(annotated):
