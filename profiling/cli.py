@@ -42,6 +42,8 @@ def parser():
 
 def main(argv=None):
     """Run a command and give its exit status; errors meant for people are printed without a traceback."""
+    if threads := os.environ.get("OMP_NUM_THREADS"):  # of the job, from Snakemake; OpenCV heeds a variable of its own
+        os.environ.setdefault("OPENCV_FOR_THREADS_NUM", threads)
     args = parser().parse_args(argv)
     if args.version or not args.command:
         from importlib.metadata import version

@@ -10,6 +10,7 @@ import fastremap
 import fill_voids
 import numpy as np
 
+from profiling.cells.cytoplasm import mean_by_label
 from profiling.cells.regions import find_regions, segment_max, typical_diameter
 from profiling.cells.split import split_objects
 from profiling.cells.threshold import (
@@ -141,14 +142,10 @@ def trim_halos(labels, signal, fraction):
     -------
     (H, W) uint32
     """
-    pixels = np.flatnonzero(labels)
-    owners, values = labels.ravel()[pixels], signal.ravel()[pixels]
-    mean = _mean_by_label(values, owners)
-    brighter = values >= mean[owners]
-    plateau = _mean_by_label(values[brighter], owners[brighter])
-    trimmed = labels.copy()
-    trimmed.ravel()[pixels[values <= fraction * plateau[owners]]] = 0
-    return trimmed
+    count = int(labels.max())
+    mean = mean_by_label(signal, labels, count)
+    plateau = mean_by_label(signal, np.where(signal >= mean[labels], labels, 0), count)
+    return np.where(signal > fraction * plateau[labels], labels, 0)
 
 
 def keep_largest_parts(labels, min_area=0, max_area=np.inf):
@@ -221,9 +218,3 @@ def fill_label_holes(labels, max_area):
     filled = labels.copy()
     filled[regions.rows, regions.columns] = segment_max(around, regions)[regions.owners]
     return filled
-
-
-def _mean_by_label(values, owners):
-    """Mean of `values` by label, indexed by label; 0 for absent labels."""
-    sums, counts = np.bincount(owners, weights=values), np.bincount(owners)
-    return sums / np.maximum(counts, 1)

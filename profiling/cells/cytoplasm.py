@@ -57,16 +57,18 @@ def nearest_nucleus(nuclei):
     distance : (H, W) float32
         px, 0 inside nuclei.
     """
-    return nearest_label(nuclei), edt.edt(nuclei == 0)
+    return nearest_label(nuclei)[0], edt.edt(nuclei == 0)
 
 
 def nearest_label(labels):
-    """Label of the nearest labelled pixel by OpenCV's 5 × 5 chamfer distance: (H, W) uint32 → (H, W) uint32."""
+    """Nearest labelled pixel by OpenCV's 5 × 5 chamfer distance: (H, W) uint32 → its label, uint32, and float32 px."""
     outside = labels == 0
-    _, source = cv2.distanceTransformWithLabels(outside.view(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
+    distance, source = cv2.distanceTransformWithLabels(
+        outside.view(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+    )
     owner = np.zeros(int(source.max()) + 1, np.uint32)
     owner[source[~outside]] = labels[~outside]
-    return owner[source]
+    return owner[source], distance
 
 
 def propagate_cells(nuclei, image, threshold_correction=1.0, step=None, regularisation=REGULARISATION):

@@ -55,7 +55,8 @@ def flag_cells(cells, nuclei_channel, settings):
 def name_cells(cells, nuclei_channel, settings):
     """Tell which cells of a plate are debris, dead, mitotic, irregular or outliers.
 
-    Nuclei that touch the border of the image are cut: they are no debris, and the plate's medians leave them out.
+    Nuclei that touch the border of the image are cut: they are no debris, their area tells nothing, and the medians of
+    the plate's nuclei leave them out.
     An irregular nucleus is one of low solidity that is none of the former: lobed, or several that were not split.
 
     Parameters
@@ -84,7 +85,8 @@ def name_cells(cells, nuclei_channel, settings):
     mitotic = condensed & dividing & ~debris
     dead = condensed & ~dividing & ~debris
     irregular = shape["Solidity"].lt(settings.minimum_solidity) & ~(debris | dead | mitotic)
-    outlier = _far_off(shape["Area"], settings.outlier_mads) | _far_off(signal, settings.outlier_mads)
+    outlier = whole & _far_off(shape["Area"], whole, settings.outlier_mads)
+    outlier |= _far_off(signal, whole, settings.outlier_mads)
     return pd.DataFrame(dict(zip(NAMES, (debris, dead, mitotic, irregular, outlier), strict=True)))
 
 
@@ -114,14 +116,14 @@ def count_flags(cell_flags, key):
     return pd.DataFrame(found).groupby([cell_flags[column] for column in key]).sum()
 
 
-def _far_off(values, mads):
-    """Values farther than `mads` robust deviations from the median, on the log scale.
+def _far_off(values, whole, mads):
+    """Values farther than `mads` robust deviations from the median of whole nuclei, on the log scale.
 
     Sizes and stains spread evenly there, so that a phenotype of large nuclei is not cut off at the top.
     """
     logs = np.log(values.astype("float64").clip(lower=1e-6))
-    distance = (logs - logs.median()).abs()
-    return distance > mads * 1.4826 * distance.median()
+    distance = (logs - logs[whole].median()).abs()
+    return distance > mads * 1.4826 * distance[whole].median()
 
 
 def _join(found):

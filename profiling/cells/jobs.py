@@ -12,7 +12,7 @@ from profiling.cells.engines import load_segmenter
 from profiling.cells.measure import measure_cells
 from profiling.cells.quality import FIELD_STATISTICS, measure_field
 from profiling.files import whole_file
-from profiling.images.fields import chunk_images, read_field, read_flatfields, split_fields
+from profiling.images.fields import Field, chunk_images, read_field, read_flatfields, split_fields
 from profiling.parallel import map_ahead
 from profiling.progress import log, track
 from profiling.settings import pixels
@@ -67,25 +67,14 @@ def segment_field(field, segmenter, channels, nuclei_channel, cells_channel):
     needed = [channel for channel in (nuclei_channel, cells_channel) if channel]
     if lost := [channel for channel in needed if channel not in field.channels]:
         reason = f"channel {lost[0]} is needed for segmentation: {field.lost.get(lost[0], 'it is not listed')}"
-        shape = (1, 1)
-        nuclei = cells = np.zeros(shape, np.uint32)
-        planes = dict.fromkeys(channels)
-    else:
-        reason = None
-        nuclei = segmenter.segment(field.channels[nuclei_channel], field.steps[nuclei_channel])
-        cells = segmenter.segment_cells(nuclei, field.channels.get(cells_channel), field.steps.get(cells_channel))
-        planes = {channel: field.channels.get(channel) for channel in channels}
-    table = measure_cells(nuclei, cells, planes)
-    for position, name in enumerate(FIELD_KEY):
-        table.insert(position, name, pd.Series(field.key[name], index=table.index, dtype=_dtype(name)))
-    if reason:
+        nothing = np.zeros((1, 1), np.uint32)
+        table = measure_cells(nothing, nothing, dict.fromkeys(channels)).assign(**field.key)
         return None, None, table, dict.fromkeys(FIELD_STATISTICS), reason
     image, step = field.channels[nuclei_channel], field.steps[nuclei_channel]
-    return nuclei, cells, table, measure_field(image, nuclei, table, step), None
-
-
-def _dtype(name):
-    return "str" if name in ("Metadata_Plate", "Metadata_Well") else "int32"
+    nuclei = segmenter.segment(image, step)
+    cells = segmenter.segment_cells(nuclei, field.channels.get(cells_channel), field.steps.get(cells_channel))
+    table = measure_cells(nuclei, cells, {channel: field.channels.get(channel) for channel in channels})
+    return nuclei, cells, table.assign(**field.key), measure_field(image, nuclei, table, step), None
 
 
 def segment(images, folder, flatfields, wells, channels, settings, out_cells, out_fields, out_labels, threads=1):
@@ -124,9 +113,7 @@ def segment(images, folder, flatfields, wells, channels, settings, out_cells, ou
         field = read_field(rows, folder, flats)
         return field.key, *segment_field(field, segmenter, channels, nuclei_channel, cells_channel)
 
-    empty = measure_cells(np.zeros((1, 1), np.uint32), np.zeros((1, 1), np.uint32), dict.fromkeys(channels))
-    for position, name in enumerate(FIELD_KEY):
-        empty.insert(position, name, pd.Series(dtype=_dtype(name)))
+    _, _, empty, *_ = segment_field(Field(dict.fromkeys(FIELD_KEY), {}, {}), segmenter, channels, nuclei_channel, None)
     results = track(map_ahead(work, fields, threads), len(fields), "fields")
     outcomes = []
     with table_writer(out_cells, "segmented", empty, settings=settings.changed()) as append:
@@ -137,8 +124,7 @@ def segment(images, folder, flatfields, wells, channels, settings, out_cells, ou
             if tables:
                 append(pd.concat(tables))
     columns = [*FIELD_KEY, "Segmented", "CellCount", *FIELD_STATISTICS, "Reason"]
-    types = {"Metadata_Plate": "str", "Metadata_Well": "str"} | dict.fromkeys(FIELD_STATISTICS, "float32")
-    outcomes = pd.DataFrame(outcomes, columns=columns).astype(types)
+    outcomes = pd.DataFrame(outcomes, columns=columns)
     write_table(out_fields, "fields", outcomes, settings=settings.changed())
     log.info("%d cells in %d fields", outcomes["CellCount"].sum(), outcomes["Segmented"].sum())
 

@@ -118,26 +118,25 @@ def segmentation_score(image, nuclei, areas=None, solidity=None, step=None):
         regions = find_regions(nuclei)
         areas, solidity = regions.areas, regions.areas / convex_areas(regions)
     rounding = rounding_noise(image, step)
-    signal, bright, labels, factor = _prepare(image, nuclei, areas, rounding)
+    signal, bright, labels, diameter = _prepare(image, nuclei, areas, rounding)
     if not labels.any():
         dark = _stands_out(-signal, rounding)[1]
         return float(_count_objects(bright) == 0 and _count_objects(dark, whole=True) < FEWEST_DARK)
-    evidence = _collect(signal, bright, labels, np.sqrt(4 / np.pi * np.median(areas)) / factor, solidity)
+    evidence = _collect(signal, bright, labels, diameter, solidity)
     return float(1 / (1 + np.exp(-INTERCEPT - WEIGHTS @ evidence)))
 
 
 def collect_evidence(image, nuclei):
     """What `segmentation_score` weighs, as `Evidence`; None for a field without masks. For its calibration."""
     regions = find_regions(nuclei)
-    signal, bright, labels, factor = _prepare(image, nuclei, regions.areas, rounding_noise(image))
+    signal, bright, labels, diameter = _prepare(image, nuclei, regions.areas, rounding_noise(image))
     if not labels.any():
         return None
-    diameter = np.sqrt(4 / np.pi * np.median(regions.areas)) / factor
     return _collect(signal, bright, labels, diameter, regions.areas / convex_areas(regions))
 
 
 def _prepare(image, nuclei, areas, rounding):
-    """Reduced field: signal above the background, where it is bright, labels 1..n, and the factor of reduction."""
+    """Reduced field: signal above the background, where it is bright, labels 1..n, and diameter of the nuclei, px."""
     diameter = np.sqrt(4 / np.pi * np.median(areas)) if len(areas) else WORKING_DIAMETER
     factor = max(1, min(int(diameter / WORKING_DIAMETER), *image.shape))
     image = image.astype(np.float32)
@@ -147,7 +146,7 @@ def _prepare(image, nuclei, areas, rounding):
         image = cv2.resize(whole, (width, height), interpolation=cv2.INTER_AREA)
         nuclei = nuclei[factor // 2 :: factor, factor // 2 :: factor][:height, :width]
     signal, bright = _stands_out(blur(image, SMOOTHING), rounding)
-    return signal, bright, fastremap.renumber(np.ascontiguousarray(nuclei))[0], factor
+    return signal, bright, fastremap.renumber(np.ascontiguousarray(nuclei))[0], diameter / factor
 
 
 def _stands_out(smooth, rounding):

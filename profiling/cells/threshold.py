@@ -89,6 +89,8 @@ def lowest_level(image):
 
 def otsu(values, bins=256):
     """Otsu's threshold of a flat array (Otsu, 1979): the largest variance between the two classes."""
+    if values.min() == values.max():
+        return float(values[0])
     counts, edges = np.histogram(values.astype(np.float64), bins)  # 256 bins of float32 may not differ
     centres = (edges[1:] + edges[:-1]) / 2
     below, moment = np.cumsum(counts), np.cumsum(counts * centres)

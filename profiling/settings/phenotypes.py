@@ -97,7 +97,7 @@ CellFlag = Literal["debris", "dead", "mitotic", "irregular", "outlier"]
 class Flags(Section):
     """Which images and cells are flagged, and whether flagged ones are kept. No pixel is read again."""
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     focus_mads: float = Field(
         5.0, gt=0, description="Out of focus: focus score this many robust deviations below the plate's median."
@@ -134,7 +134,7 @@ class Flags(Section):
         0.88, ge=0, le=1, description="Irregular: solidity of the nucleus (area over that of its hull) below this."
     )
     outlier_mads: float = Field(
-        10.0, gt=0, description="Outlier: area or intensity of the nucleus this many robust deviations off."
+        10.0, gt=0, description="Outlier: area (of nuclei that are not cut) or intensity this many robust deviations off."
     )
     exclude_cells: list[CellFlag] = Field(
         default_factory=list,

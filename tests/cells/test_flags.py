@@ -60,6 +60,9 @@ def test_known_cells_get_their_names_and_interphase_none():
         ({"area": 20.0, "intensity": 1200.0}, ["debris", "outlier"]),  # an apoptotic body
         ({"area": 240.0, "intensity": 1300.0, "solidity": 0.8}, ["mitotic"]),  # named by what it is
         ({"area": 80.0, "intensity": 450.0, "border": True}, []),  # cut, not small
+        ({"area": 4000.0, "border": True}, []),  # who knows how large
+        ({"intensity": 60_000.0, "border": True}, ["outlier"]),  # but bright it is
+        ({"intensity": 60_000.0}, ["outlier"]),
         ({"area": 800.0, "intensity": 1300.0}, []),  # bright and large: no condensation
         ({"area": np.nan, "intensity": np.nan, "form": np.nan}, []),
     ],
@@ -74,6 +77,11 @@ def test_names_do_not_depend_on_magnification_gain_and_offset():
     for column in ("Nuclei_Intensity_MeanIntensity_DNA", "Cytoplasm_Intensity_MeanIntensity_DNA"):
         other[column] = cells[column] * 0.01 - 50
     assert names_of(other) == names_of(cells)
+
+
+def test_cut_nuclei_do_not_widen_what_is_usual():
+    cut = [{"area": area, "border": True} for area in np.geomspace(2, 400, 300)]
+    assert names_of(plate(*cut, KNOWN["outlier"]))[-1] == ["outlier"]
 
 
 def test_settings_move_the_limits():

@@ -38,6 +38,7 @@ def test_finds_and_splits_discs(diameter, threshold, dtype):
 
 
 @pytest.mark.parametrize("diameter", [24.0, None])
+@pytest.mark.parametrize("threshold", ["adaptive", "otsu"])
 @pytest.mark.parametrize(
     "image",
     [
@@ -51,8 +52,8 @@ def test_finds_and_splits_discs(diameter, threshold, dtype):
     ],
     ids=["zero", "constant", "gaussian", "poisson", "sparse", "gradient", "one pixel"],
 )
-def test_empty_field_has_no_nuclei(image, diameter):
-    assert not classical(nucleus_diameter=diameter).segment(image).any()
+def test_empty_field_has_no_nuclei(image, diameter, threshold):
+    assert not classical(nucleus_diameter=diameter, threshold=threshold).segment(image).any()
 
 
 @pytest.mark.parametrize(

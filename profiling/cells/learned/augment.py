@@ -178,8 +178,7 @@ def _ramp(shape, rng):
 def _clouds(shape, diameter, rng):
     """Smooth random background, such as cytoplasm, medium and light from other planes."""
     coarse = max(2, int(shape[0] / (diameter * rng.uniform(0.5, 4))))
-    field = cv2.resize(rng.random((coarse, coarse), np.float32), shape[::-1], interpolation=cv2.INTER_CUBIC)
-    return field
+    return cv2.resize(rng.random((coarse, coarse), np.float32), shape[::-1], interpolation=cv2.INTER_CUBIC)
 
 
 def haze(image, other, diameter, rng):

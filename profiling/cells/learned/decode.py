@@ -150,7 +150,7 @@ def nearest_heap(heaps, origin, width):
     first = np.full(int(centres.max()) + 1, centres.size)
     np.minimum.at(first, centres.ravel()[places], places)
     y, x = np.divmod(first, heaps.shape[1])
-    return (origin + y * width + x + 1).astype(np.uint32)[nearest_label(centres)]
+    return (origin + y * width + x + 1).astype(np.uint32)[nearest_label(centres)[0]]
 
 
 def drop_unsure(labels, probability):

@@ -62,8 +62,9 @@ def annotate(image, labels):
     centroids = np.stack([np.bincount(owner, x), np.bincount(owner, y)], 1)[present] / areas[present, None]
     pyramid = [normalise(image)]
     while len(pyramid) < PYRAMID and min(pyramid[-1].shape) >= 32:
-        last = pyramid[-1]
-        pyramid.append(cv2.resize(last, (last.shape[1] // 2, last.shape[0] // 2), interpolation=cv2.INTER_AREA))
+        height, width = (side // 2 for side in pyramid[-1].shape)
+        even = pyramid[-1][: 2 * height, : 2 * width]
+        pyramid.append(cv2.resize(even, (width, height), interpolation=cv2.INTER_AREA))
     diameter = typical_diameter(areas[present])
     specks = areas < SPECK * np.pi / 4 * diameter**2
     doubtful = contrast_by_label(pyramid[0], labels) < np.where(specks, FAINTEST_SPECK, FAINTEST)

@@ -5,6 +5,8 @@ import edt
 import fastremap
 import numpy as np
 
+from profiling.cells.cytoplasm import nearest_label
+
 OFFSET_UNIT = 10.0  # px
 LONGEST_VOTE = 128  # px between a pixel and the centre of its nucleus; the network's scale knows no nucleus as wide
 TOUCHING_WEIGHT = 3.0  # extra weight of pixels near another nucleus: a gap of a pixel decides a split
@@ -73,11 +75,7 @@ def gap_closeness(labels):
     if not outside.any() or outside.all():
         return np.zeros(labels.shape, np.float32)
     # Regions of influence: the background's share of every nucleus; their borders lie between two nuclei.
-    mask = outside.view(np.uint8)
-    to_nucleus, source = cv2.distanceTransformWithLabels(mask, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
-    owner = np.zeros(int(source.max()) + 1, np.uint32)
-    owner[source[~outside]] = labels[~outside]
-    nearest = owner[source]
+    nearest, to_nucleus = nearest_label(labels)
     border = np.zeros(labels.shape, bool)
     across, down = nearest[:, 1:] != nearest[:, :-1], nearest[1:] != nearest[:-1]
     border[:, 1:] |= across
