@@ -1,4 +1,5 @@
 import json
+import os
 import subprocess
 import sys
 
@@ -22,6 +23,14 @@ def test_an_error_for_people_has_no_traceback(tmp_path, capsys):
     arguments = ["flag", "--quality", "q", "--fields", "f", "--cells", str(cells), "--nuclei-channel", "DNA"]
     assert main([*arguments, "--out", str(tmp_path / "flags"), "--out-cells", str(tmp_path / "cell_flags")]) == 1
     assert capsys.readouterr().err.endswith(f"profiling flag: {cells}: there is no such file\n")
+
+
+def test_opencv_heeds_the_threads_of_the_job():
+    code = "from profiling.cli import main; main(['--version']); import cv2; print(cv2.getNumThreads())"
+    environment = {name: value for name, value in os.environ.items() if name != "OPENCV_FOR_THREADS_NUM"}
+    command = [sys.executable, "-c", code]
+    said = subprocess.run(command, env=environment | {"OMP_NUM_THREADS": "1"}, capture_output=True, check=True)
+    assert said.stdout.split()[-1] == b"1"
 
 
 def test_counts_are_whole_numbers_from_1(capsys):

@@ -67,6 +67,17 @@ def test_every_cell_holds_one_nucleus_and_is_connected(way, seed, height, offset
     check_cells(segment_cells(nuclei), nuclei)
 
 
+@pytest.mark.parametrize("way", ["propagate", "watershed"])
+def test_a_cell_reaches_no_further_than_a_few_nuclei(way):
+    nuclei = np.zeros((300, 300), np.uint32)
+    nuclei[140:160, 140:160] = 1
+    bright = np.full(nuclei.shape, 1000, np.uint16)
+    bright[:20] = 10
+    cells = load_segmenter(cells=way).segment_cells(nuclei, bright)
+    y, x = np.nonzero(cells)
+    assert 45 < np.hypot(y - 149.5, x - 149.5).max() < 75
+
+
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("image", [None, np.full((5, 4), 7, np.uint16), np.zeros((5, 4), np.float32)])
 def test_tiny_and_full_fields(way, image):

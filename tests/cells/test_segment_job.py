@@ -5,10 +5,10 @@ import pandas as pd
 import pytest
 import tifffile
 
-from profiling.cells.jobs import read_labels, segment
+from profiling.cells.jobs import read_labels, segment, write_labels
 from profiling.images.illumination import write_flatfield
 from profiling.settings import Segmentation
-from profiling.tables import read_table, write_table
+from profiling.tables import FIELD_KEY, read_table, write_table
 
 SIDE = 256
 FLAT = np.broadcast_to(np.linspace(1, 1.2, SIDE, dtype=np.float32), (SIDE, SIDE))
@@ -58,6 +58,20 @@ def test_every_field_has_its_labels_and_a_lost_one_its_reason(tmp_path):
     assert cells.groupby("Metadata_Site").size().tolist() == [12, 12]
     with pytest.raises(KeyError):
         read_labels(tmp_path / "labels" / "A01.tif", 2)
+
+
+def test_labels_are_found_by_site_time_and_plane(tmp_path):
+    keys = [(site, time, z) for site in (1, 2) for time in (0, 1) for z in (0, 1)]
+    pages = []
+    for number, place in enumerate(keys):
+        nuclei = np.full((8, 8), 10 * number, np.uint32)
+        key = dict(zip(FIELD_KEY, ("P", "A01", *place), strict=True))
+        pages.append((key, nuclei, nuclei + 1))
+    write_labels(tmp_path / "A01.tif", pages)
+    for number, (site, time, z) in enumerate(keys):
+        for compartment, expected in (("Nuclei", 10 * number), ("Cells", 10 * number + 1)):
+            labels = read_labels(tmp_path / "A01.tif", site, compartment, time=time, z=z)
+            assert (labels == expected).all()
 
 
 @pytest.mark.parametrize("engine", ["classical", "nuclei"])

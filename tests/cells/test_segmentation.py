@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from profiling.cells import load_segmenter
-from profiling.cells.classical import estimate_diameter
+from profiling.cells.classical import estimate_diameter, fill_label_holes
 from profiling.cells.matching import match_counts
 
 
@@ -76,6 +76,22 @@ def test_dim_nucleus_beside_bright_one_is_kept():
     bright, _ = draw_discs([(60, 60)], height=3000)
     dim, _ = draw_discs([(150, 120)], height=300, background=0, noise=0)
     assert classical().segment(bright + dim).max() == 2
+
+
+def test_the_halo_of_a_bright_nucleus_is_none_of_it():
+    halo, _ = draw_discs([(100, 120)], radius=22, height=600)
+    bright, truth = draw_discs([(100, 120)], height=4000, background=0, noise=0)
+    dim, _ = draw_discs([(40, 40)], height=600, background=0, noise=0)
+    found = classical().segment(halo + bright + dim)
+    assert found.max() == 2 and (found == found[120, 100]).sum() == pytest.approx((truth > 0).sum(), rel=0.25)
+
+
+def test_small_holes_are_filled_and_large_ones_are_not():
+    labels = np.zeros((80, 160), np.uint32)
+    labels[10:70, 10:70], labels[10:70, 90:150] = 1, 2
+    labels[36:44, 36:44], labels[20:60, 100:140] = 0, 0
+    filled = fill_label_holes(labels, 100)
+    assert (filled[36:44, 36:44] == 1).all() and (filled[20:60, 100:140] == 0).all()
 
 
 def test_labels_follow_first_pixels_and_repeat():

@@ -118,8 +118,27 @@ def test_size_limits_and_flips():
     image, truth = draw_nuclei(4)
     area = np.median(np.bincount(truth.ravel())[1:])
     assert not load_segmenter(nucleus_diameter=22, max_area=area / 4).segment(image).any()
+    small = draw_nuclei(5, radius=6, count=15)[0]
+    both = np.vstack([image, np.pad(small, ((0, 0), (0, image.shape[1] - small.shape[1])), mode="edge")])
+    areas = np.bincount(load_segmenter(nucleus_diameter=22, min_area=area / 2).segment(both).ravel())[1:]
+    assert areas.min() >= area / 2 and len(areas) >= 0.9 * truth.max()
+    assert load_segmenter(nucleus_diameter=22).segment(both).max() > len(areas) + 10
     found = load_segmenter(flips=True).segment(image)
     assert match_counts(truth, found, (0.7,))[0][0] >= 0.9 * truth.max()
+
+
+def test_a_wrong_estimate_is_put_right_by_what_is_found(segment, monkeypatch):
+    image, truth = draw_nuclei(7, scale=2)
+    monkeypatch.setattr(engine, "estimate_diameter", lambda *_: (150.0, True))
+    tp, fp, fn = match_counts(truth, segment(image), (0.7,))[0]
+    assert tp >= 0.9 * truth.max() and fp + fn <= 0.2 * truth.max()
+
+
+def test_what_does_not_stand_out_of_the_noise_is_no_nucleus():
+    labels = np.zeros((80, 80), np.uint32)
+    labels[10:30, 10:30], labels[50:70, 50:70] = 1, 2
+    image = np.random.default_rng(0).normal(0.5 * (labels == 1), 0.1).astype(np.float32)
+    assert np.unique(engine.drop_faint(labels, image)).tolist() == [0, 1]
 
 
 def test_an_estimate_that_is_not_sure_is_not_followed(segment, monkeypatch):

@@ -11,6 +11,7 @@ from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 from profiling.cells.learned import samples, train
+from profiling.cells.learned.augment import random_view
 from profiling.cells.learned.forward import load_forward
 from profiling.cells.learned.graph import build_graph
 from profiling.cells.learned.lite0 import SKIPS
@@ -239,6 +240,21 @@ def test_a_sample_follows_from_its_number(annotated):
     assert all(np.array_equal(a, b) for a, b in zip(draw[0], draw[2]))
     assert not np.array_equal(draw[0][0], draw[1][0])
     assert all(np.isfinite(part).all() for sample in draw for part in sample)
+
+
+@pytest.mark.parametrize("radius", [10, 60, 110])
+def test_views_show_labels_where_their_image_is(radius):
+    """The reduced images that wide nuclei are cut from have other sides where those of the field are odd."""
+    labels = np.zeros((511, 639), np.uint16)
+    cv2.circle(labels, (639 - radius - 20, 511 - radius - 20), radius, 1, -1)
+    field = samples.annotate(labels * 500.0 + np.random.default_rng(0).normal(100, 1, labels.shape), labels)
+    offsets = []
+    for seed in range(60):
+        image, found = random_view(field, 24, 96, np.random.default_rng(seed))
+        if found[1:-1, 1:-1].sum() > 200 and found.sum() == found[1:-1, 1:-1].sum():
+            bright, marked = (np.argwhere(part).mean(0) for part in (image > image.max() / 2, found > 0))
+            offsets.append(np.hypot(*(bright - marked)))
+    assert len(offsets) > 5 and np.median(offsets) < 0.2
 
 
 def test_annotations_of_what_is_not_to_be_seen_are_doubtful():
