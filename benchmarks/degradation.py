@@ -2,8 +2,9 @@
 
 All steps are relative to the field's own nuclei, whose size and brightness are taken from its labels, so that a
 step means the same on every image. Each function takes a `Field`, the step, a random generator and a function
-that gives another field of the same size, and returns a `Field` with a float32 image; step one of every sweep
-leaves the field as it is.
+that gives another field of the same size, and returns a `Field` with a float32 image; the neutral step of a sweep
+leaves the values as they are (but integers that have become floats have no step of rounding any more, see
+`profiling.cells.threshold.rounding_noise`, which moves the odd nucleus).
 """
 
 from collections.abc import Callable
@@ -14,8 +15,10 @@ import cv2
 import fastremap
 import numpy as np
 
+from profiling.cells.cytoplasm import median_diameter
+
 LARGEST_OVERLAP = 0.1  # of a pasted clump of nuclei that may lie under nuclei that are there
-FEATHER = 0.08  # width of the soft edge around pasted nuclei as a fraction of the typical diameter
+FEATHER = 0.08  # width of the soft edge around pasted nuclei as a fraction of the median diameter
 
 
 class Sweep(NamedTuple):
@@ -35,12 +38,6 @@ class Sweep(NamedTuple):
     degrade: Callable
 
 
-def typical_diameter(truth):
-    """Median diameter of the discs with the areas of the true objects, px; NaN without objects."""
-    areas = np.bincount(fastremap.renumber(np.ascontiguousarray(truth))[0].ravel())[1:]
-    return float(np.sqrt(4 / np.pi * np.median(areas))) if len(areas) else float("nan")
-
-
 def contrast(image, truth):
     """Median of the pixels of true objects less the median of all others; 0 without objects."""
     inside = truth > 0
@@ -57,8 +54,8 @@ def add_noise(field, step, rng, other=None):
 
 
 def blur_field(field, step, rng=None, other=None):
-    """Blur as a field out of focus; sigma is `step` times the typical diameter of the nuclei."""
-    sigma = step * typical_diameter(field.truth)
+    """Blur as a field out of focus; sigma is `step` times the median diameter of the nuclei."""
+    sigma = step * median_diameter(field.truth)
     image = field.image.astype(np.float32)
     if not sigma > 0:
         return field._replace(image=image)
@@ -108,7 +105,7 @@ def crowd(field, step, rng, other):
         outside = guest.truth == 0
         if not outside.any() or not labels.any():
             continue
-        sigma = max(FEATHER * typical_diameter(labels), 0.7)
+        sigma = max(FEATHER * median_diameter(labels), 0.7)
         alpha = cv2.GaussianBlur(cv2.dilate((labels > 0).astype(np.float32), np.ones((3, 3), np.uint8)), (0, 0), sigma)
         alpha[(guest.truth > 0) & (labels == 0)] = 0  # nothing of the nuclei that are left out
         light = gain * (guest.image.astype(np.float32) - np.float32(np.median(guest.image[outside])))
@@ -127,7 +124,7 @@ def flip(field, rng):
 
 SWEEPS = {
     "noise": Sweep((0, 0.05, 0.1, 0.2, 0.4, 0.8), "standard deviation / contrast of the nuclei", add_noise),
-    "blur": Sweep((0, 0.05, 0.1, 0.15, 0.2, 0.3), "sigma / typical diameter", blur_field),
+    "blur": Sweep((0, 0.05, 0.1, 0.15, 0.2, 0.3), "sigma / median diameter", blur_field),
     "gamma": Sweep((1, 0.4, 0.6, 1.5, 2.5), "exponent", bend_contrast),
     "scale": Sweep((1, 0.35, 0.5, 0.7, 1.5, 2, 3), "factor", rescale),
     "density": Sweep((0, 1, 2, 4), "further fields pasted in", crowd),

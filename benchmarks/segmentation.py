@@ -24,7 +24,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.cellprofiler_primary import identify_primary_objects
-from benchmarks.degradation import SWEEPS, typical_diameter
+from benchmarks.degradation import SWEEPS
 from benchmarks.labelled_fields import (
     SUFFIXES,
     Field,
@@ -36,6 +36,7 @@ from benchmarks.labelled_fields import (
     simulate_fields,
 )
 from profiling.cells import load_segmenter
+from profiling.cells.cytoplasm import median_diameter
 from profiling.cells.matching import (
     THRESHOLDS,
     average_precision,
@@ -268,7 +269,7 @@ def _degraded(fields, degrade, step, seed, truths):
         peers = fields[(fields["Kind"] == row.Kind) & (fields["Group"] != row.Group)]
         peers = fields[fields["Image"] == row.Image] if peers.empty else peers
         field = degrade(read_field(row), step, np.random.default_rng([seed, number]), partial(_draw, peers))
-        truths.append(((field.truth > 0).mean(), typical_diameter(field.truth)))
+        truths.append(((field.truth > 0).mean(), median_diameter(field.truth)))
         yield field
 
 

@@ -22,10 +22,11 @@ from scipy.optimize import minimize
 from scipy.stats import spearmanr
 from sklearn.metrics import roc_auc_score
 
-from benchmarks.degradation import add_noise, blur_field, typical_diameter
+from benchmarks.degradation import add_noise, blur_field
 from benchmarks.labelled_fields import choose_fields, list_fields, read_fields
 from profiling.cells import load_segmenter
 from profiling.cells.classical import estimate_diameter
+from profiling.cells.cytoplasm import median_diameter
 from profiling.cells.learned.engine import find_nuclei
 from profiling.cells.learned.forward import load_forward
 from profiling.cells.learned.weights import read_weights
@@ -70,7 +71,7 @@ def spoil_network(field, rng, forward):
 
 def spoil_truth(field, rng):
     """The true masks and worse ones: yields (name, image, labels)."""
-    truth, diameter = field.truth.astype(np.int32), typical_diameter(field.truth)
+    truth, diameter = field.truth.astype(np.int32), median_diameter(field.truth)
     yield "truth", field.image, truth
     if not truth.any():
         return

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from profiling.cells.learned.training_settings import Source, Training
+from profiling.cells.measure import COMPARTMENTS, INTENSITIES, LOCATION, SHAPES
 from profiling.config import RULES, SECTIONS, Config, Plate, json_schema
 from profiling.errors import ProfilingError
 from profiling.files import whole_file
@@ -72,6 +73,22 @@ With frozen `models`, `clusters` is the table of the screen that they were fitte
 A whole folder opens at once, without this package, and plates stay strings (`00123`, `1E10`). An
 embedding is one list a cell and channel; a column of them becomes a matrix of cells and features as
 shown."""
+
+MEASUREMENTS_INTRO = """\
+## measurements
+
+Shapes and intensities of the cells table, as CellProfiler's MeasureObjectSizeShape and MeasureObjectIntensity have
+them, each of `Nuclei`, `Cells` and `Cytoplasm` (the cell without any nucleus) where no other parts are named.
+Intensities are grey values as stored, less the camera's offset (`DarkOffset` of the [limits](#limits)) and divided by
+the flat field; the background of the specimen is not taken off."""
+
+LABELS = """\
+## labels
+
+`results/labels/{plate}/{chunk}/{well}.tif` holds the masks of a well, deflated uint32: two pages a field, nuclei and
+then cells, a page's description being JSON with `Plate`, `Well`, `Site`, `Time`, `Z` and `Compartment` (`Nuclei` or
+`Cells`). The value of a pixel is `Metadata_CellID`, 0 is background; a nucleus and its cell have the same number.
+`profiling.cells.jobs.read_labels(path, site, "Nuclei")` gives one page."""
 
 CONFIG_INTRO = """\
 # Configuration
@@ -167,8 +184,22 @@ def tables_page():
         "## Contents",
         "\n".join(f"- [`{spec.path}`](#{name}): {spec.row}" for name, spec in TABLES.items()),
         *(_table_section(name, spec) for name, spec in TABLES.items()),
+        MEASUREMENTS_INTRO,
+        _measurements(),
+        LABELS,
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _measurements():
+    rows = [("`Nuclei_Location_CenterX`, `…CenterY`", LOCATION)]
+    for group, features in (("AreaShape", SHAPES), ("Intensity", INTENSITIES)):
+        channel = "_<Channel>" if group == "Intensity" else ""
+        for feature, meaning in features.items():
+            parts = [part for part, names in COMPARTMENTS.items() if feature in (*names[0], *names[1])]
+            place = "" if len(parts) == len(COMPARTMENTS) else f"{', '.join(parts)}: "
+            rows.append((f"`…_{group}_{feature}{channel}`", place + meaning))
+    return _markdown_table(("Column", "Meaning"), rows)
 
 
 def _table_section(name, spec):

@@ -79,8 +79,8 @@ MEASURED = (
 MEASUREMENT = Column(
     "<Compartment>_<Group>_<Feature>[_<Channel>]",
     FLOAT,
-    "Nuclei, Cells, Cytoplasm: Location (px), AreaShape (px), Intensity (corrected grey values); not of fields and "
-    "tiles, whose intensities are in the quality table",
+    "Such as `Nuclei_Intensity_MeanIntensity_DNA`, see [measurements](#measurements); not of fields and tiles, whose "
+    "intensities are in the quality table",
     r"(Nuclei|Cells|Cytoplasm)_(Location|AreaShape|Intensity)_\w+(_.+)?",
 )
 P_VALUES = (

@@ -7,6 +7,7 @@ from profiling.cells.intensity import measure_intensity
 from profiling.cells.regions import bounding_boxes, find_regions, segment_mean
 from profiling.cells.shape import measure_shape
 
+LOCATION = "column and row of the nucleus' centroid, px, 0 at the middle of the first pixel"
 SHAPES = {
     "Area": "area, px²",
     "Perimeter": "length of the outline, px",
@@ -43,39 +44,26 @@ def cell_columns(channels):
 
     Returns
     -------
-    list of (name, dtype, description)
-        In the order of the table; dtypes are NumPy's names.
+    dict of str to str
+        NumPy's name of the dtype by column, in the order of the table; what they mean stands in docs/tables.md.
     """
-    columns = [
-        ("Metadata_CellID", "int32", "label of the cell in the label images of its site"),
-        (
-            "Nuclei_Location_CenterX",
-            "float32",
-            "column of the nucleus' centroid, px, 0 at the first pixel's centre",
-        ),
-        (
-            "Nuclei_Location_CenterY",
-            "float32",
-            "row of the nucleus' centroid, px, 0 at the first pixel's centre",
-        ),
-        ("BoundingBoxMinimumX", "int32", "first column of the cell, px"),
-        ("BoundingBoxMinimumY", "int32", "first row of the cell, px"),
-        ("BoundingBoxMaximumX", "int32", "one past the last column of the cell, px"),
-        ("BoundingBoxMaximumY", "int32", "one past the last row of the cell, px"),
+    box = [f"BoundingBox{end}{axis}" for end in ("Minimum", "Maximum") for axis in "XY"]
+    places = [f"Nuclei_Location_Center{axis}" for axis in "XY"]
+    shapes = [f"{part}_AreaShape_{name}" for part, (names, _) in COMPARTMENTS.items() for name in names]
+    intensities = [
+        f"{part}_Intensity_{name}_{channel}"
+        for part, (_, names) in COMPARTMENTS.items()
+        for channel in channels
+        for name in names
     ]
-    for compartment, (shapes, _) in COMPARTMENTS.items():
-        columns += [(f"{compartment}_AreaShape_{name}", "float32", f"{compartment}: {SHAPES[name]}") for name in shapes]
-    for compartment, (_, intensities) in COMPARTMENTS.items():
-        columns += [
-            (f"{compartment}_Intensity_{name}_{channel}", "float32", f"{compartment}: {INTENSITIES[name]}")
-            for channel in channels
-            for name in intensities
-        ]
-    return [
-        *columns,
-        ("NucleusTouchesBorder", "bool", "nucleus touches the border of the image"),
-        ("TouchesBorder", "bool", "cell or nucleus touches the border of the image"),
-    ]
+    return {
+        "Metadata_CellID": "int32",
+        **dict.fromkeys(places, "float32"),
+        **dict.fromkeys(box, "int32"),
+        **dict.fromkeys([*shapes, *intensities], "float32"),
+        "NucleusTouchesBorder": "bool",
+        "TouchesBorder": "bool",
+    }
 
 
 def measure_cells(nuclei, cells, channels):
@@ -140,7 +128,7 @@ def measure_cells(nuclei, cells, channels):
 
     missing = np.full(len(labels), np.nan)
     return pd.DataFrame(
-        {name: values.get(name, missing).astype(dtype) for name, dtype, _ in cell_columns(list(channels))}
+        {name: values.get(name, missing).astype(dtype) for name, dtype in cell_columns(channels).items()}
     )
 
 

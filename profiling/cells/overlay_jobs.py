@@ -158,14 +158,14 @@ def draw_fields(images, folder, flatfields, labels, side):
 
     def work(rows):
         field = read_field(rows, folder, flatfields)
-        picture, lost = draw_field(field, *flatfields, labels=labels, side=side)
+        picture, lost = draw_field(field, labels, side, *flatfields)
         return {**field.key, "Picture": picture, "Lost": lost}
 
     fields = split_fields(images)
     return track(map_ahead(work, fields, 1), len(fields), "fields")
 
 
-def draw_field(field, nuclei_channel, cells_channel=None, labels=(), side=None):
+def draw_field(field, labels, side, nuclei_channel, cells_channel=None):
     """Draw one field: PNG bytes and None, or None and the reason.
 
     A lost channel of the cell bodies does not prevent the picture: the outlines are there without it.

@@ -83,7 +83,7 @@ def measure_field(image, nuclei, cells, step=None):
     Returns
     -------
     dict of str to float
-        `FIELD_STATISTICS`; areas in px², NaN where there are no nuclei.
+        `FIELD_STATISTICS`; areas in px² and the share at the border are NaN where there are no nuclei.
     """
     areas = cells["Nuclei_AreaShape_Area"].to_numpy(float)
     solidity = cells["Nuclei_AreaShape_Solidity"].to_numpy(float)

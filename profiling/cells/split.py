@@ -60,11 +60,11 @@ def extended_maxima(landscape, mask, depth):
     return cc3d.connected_components(mask & (lowered - flat > step / 2), connectivity=8, out_dtype=np.uint32)
 
 
-def split_objects(mask, signal, diameter, depth=DEPTH):
+def split_objects(mask, signal, diameter):
     """Split a foreground into objects.
 
     The landscape is the logarithm of the distance to the background times a power of the intensity.
-    A difference of logarithms is a ratio, so that `depth` says how much narrower a neck must be than the
+    A difference of logarithms is a ratio, so that `DEPTH` says how much narrower a neck must be than the
     smaller of the two objects, whatever their size.
 
     Parameters
@@ -98,7 +98,7 @@ def split_objects(mask, signal, diameter, depth=DEPTH):
     floor = 0.05 * float(intensity[mask_small].mean())
     landscape = np.log(np.maximum(distance, 0.5)) + INTENSITY_WEIGHT * np.log(np.maximum(intensity, floor))
     landscape = np.where(mask_small, landscape, OUTSIDE).astype(np.float32)
-    seeds = extended_maxima(landscape, mask_small, depth)
+    seeds = extended_maxima(landscape, mask_small, DEPTH)
     labels = watershed(-landscape, seeds.astype(np.int32), mask=mask_small).astype(np.float32)
     if factor > 1:
         spread = cv2.dilate(labels, NEIGHBOURS)  # the edge pixels of the full mask have no reduced pixel

@@ -37,7 +37,7 @@ def blur(image, sigma):
 
 
 def sample(image):
-    """Values on a regular grid of about `SAMPLE_SIDE`² pixels, flat."""
+    """Values on a regular grid of about `SAMPLE_SIDE` pixels along the shorter side, flat."""
     step = max(1, min(image.shape) // SAMPLE_SIDE)
     return image[::step, ::step].ravel()
 

@@ -134,7 +134,9 @@ class Flags(Section):
         0.88, ge=0, le=1, description="Irregular: solidity of the nucleus (area over that of its hull) below this."
     )
     outlier_mads: float = Field(
-        10.0, gt=0, description="Outlier: area (of nuclei that are not cut) or intensity this many robust deviations off."
+        10.0,
+        gt=0,
+        description="Outlier: area (of nuclei that are not cut) or intensity this many robust deviations off.",
     )
     exclude_cells: list[CellFlag] = Field(
         default_factory=list,

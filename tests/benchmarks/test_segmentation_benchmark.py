@@ -11,11 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.degradation import SWEEPS, typical_diameter
+from benchmarks.degradation import SWEEPS
 from benchmarks.labelled_fields import Field, choose_fields, list_fields, read_fields
 from benchmarks.segmentation import brief, evaluate, main, summarise, summarise_errors
 from benchmarks.segmentation_kinds import link_fields
 from profiling.cells import load_segmenter
+from profiling.cells.cytoplasm import median_diameter
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = Path(os.environ.get("PROFILING_DATA", ROOT.parent / "shared" / "data"))
@@ -118,10 +119,10 @@ def test_steps_are_in_units_of_the_nuclei():
     clean = field(noise=0)
     noisy = SWEEPS["noise"].degrade(clean, 0.5, rng, None)
     assert (noisy.image - clean.image).std() == pytest.approx(200, rel=0.02)  # half of the contrast, 400
-    assert typical_diameter(clean.truth) == pytest.approx(18, abs=1)
+    assert median_diameter(clean.truth) == pytest.approx(18, abs=1)
     large = SWEEPS["scale"].degrade(clean, 2, rng, None)
     assert large.image.shape == large.truth.shape == (240, 300)
-    assert typical_diameter(large.truth) == pytest.approx(2 * typical_diameter(clean.truth), rel=0.01)
+    assert median_diameter(large.truth) == pytest.approx(2 * median_diameter(clean.truth), rel=0.01)
     small = SWEEPS["scale"].degrade(clean, 0.35, rng, None)
     assert set(np.unique(small.truth)) == {0, 1, 2, 3}
     bent = SWEEPS["gamma"].degrade(clean, 2.5, rng, None).image

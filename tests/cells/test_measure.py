@@ -95,7 +95,7 @@ def test_columns_and_types_do_not_depend_on_the_cells():
     channels = {"DNA": np.ones((8, 8), np.uint16), "GFP": None}
     labels = np.zeros((8, 8), np.uint32)
     labels[2:5, 2:6] = 1
-    expected = [(name, dtype) for name, dtype, _ in cell_columns(["DNA", "GFP"])]
+    expected = list(cell_columns(["DNA", "GFP"]).items())
     for image in (labels, labels * 0):
         table = measure_cells(image, image, channels)
         assert [(name, str(dtype)) for name, dtype in table.dtypes.items()] == expected

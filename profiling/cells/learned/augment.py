@@ -10,7 +10,7 @@ SCALES = (-1.0, 1.0)  # log2 of the nuclei's diameter over the nominal one
 SCALE_SPREAD = 0.4
 ANISOTROPY = 0.18
 UNTOUCHED = 0.5  # share of the views whose intensities stay: contrast and blur are what annotators draw outlines by
-VISIBLE = 0.4  # a nucleus that is covered by more than this share is not pasted over
+MOST_COVERED = 0.4  # a nucleus of which more than this share would be covered is not pasted over
 FRAGMENT = 12.0  # px²; what is left of a nucleus at the border of the view below this area is not judged
 
 
@@ -92,7 +92,7 @@ def crowd(image, labels, other, other_labels, gain):
     pairs = labels[both].astype(np.int64) * len(area_other) + other_labels[both]
     pairs, overlap = np.unique(pairs, return_counts=True)
     below, above = np.divmod(pairs, len(area_other))
-    refused = np.unique(above[overlap > VISIBLE * np.minimum(area[below], area_other[above])])
+    refused = np.unique(above[overlap > MOST_COVERED * np.minimum(area[below], area_other[above])])
     pasted = np.where(np.isin(other_labels, refused), 0, other_labels)
     mask = pasted > 0
     soft = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), 0.8)
@@ -107,7 +107,7 @@ def part_nuclei(labels, doubtful):
     ----------
     labels : (H, W) uint32
         A nucleus whose middle another one covers has several parts.
-    doubtful : (labels,) bool
+    doubtful : (labels + 1,) bool
         By label, see `samples.AnnotatedField`.
 
     Returns

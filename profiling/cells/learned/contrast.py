@@ -20,7 +20,8 @@ def contrast_by_label(image, labels):
     Returns
     -------
     (labels + 1,) float64
-        By label; infinite where nothing around is background, and for labels that are not there.
+        By label; infinite for labels that are not there, and where nothing around is background, or a neighbour of a
+        higher label has all of it: background next to two goes to that one.
     """
     count = int(labels.max())
     around = cv2.dilate(labels.astype(np.float32), np.ones((2 * RING + 1, 2 * RING + 1), np.uint8))

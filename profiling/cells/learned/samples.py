@@ -84,7 +84,7 @@ def list_fields(folder):
     Returns
     -------
     pandas.DataFrame
-        image, labels (paths), components (see `read_labels`), group; sorted by name.
+        image, labels (paths), components (see `read_annotation`), group; sorted by name.
 
     Raises
     ------
@@ -139,7 +139,7 @@ def read_pair(image, labels, components=False):
         none.
     """
     try:
-        pixels, numbers = _read_only_page(image), read_labels(labels, components)
+        pixels, numbers = _read_only_page(image), read_annotation(labels, components)
     except ImageError as error:
         raise ProfilingError(str(error).replace(COPY_AGAIN, "write it again, or remove image and labels")) from None
     if pixels.shape != numbers.shape:
@@ -147,7 +147,7 @@ def read_pair(image, labels, components=False):
     return annotate(pixels, numbers)
 
 
-def read_labels(path, components=False):
+def read_annotation(path, components=False):
     """Read the label image of a field.
 
     Parameters

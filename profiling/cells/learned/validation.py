@@ -7,7 +7,7 @@ import numpy as np
 
 from profiling.cells.learned.engine import find_nuclei
 from profiling.cells.learned.forward import load_forward
-from profiling.cells.learned.samples import read_labels
+from profiling.cells.learned.samples import read_annotation
 from profiling.cells.matching import average_precision, match_counts
 from profiling.images.read import read_image
 
@@ -22,7 +22,7 @@ def validate(weights, fields, device="cpu"):
     weights : dict of str to ndarray
         Of the network.
     fields : pandas.DataFrame
-        image, labels (paths), components (see `samples.read_labels`).
+        image, labels (paths), components (see `samples.read_annotation`).
     device : {"cpu", "cuda"}
         On the CPU one thread works, on a GPU all that there are prepare fields for it.
 
@@ -37,10 +37,10 @@ def validate(weights, fields, device="cpu"):
     forward = load_forward(weights, device, threads=1)
 
     def counts_of(row):
-        truth = read_labels(row.labels, row.components)
+        truth = read_annotation(row.labels, row.components)
         return match_counts(truth, find_nuclei(read_image(row.image), forward), THRESHOLDS)
 
-    with ThreadPoolExecutor(os.cpu_count() if device == "cuda" else 1) as pool:
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0)) if device == "cuda" else 1) as pool:
         counts = list(pool.map(counts_of, fields.itertuples()))
     counts = np.array(counts, float).reshape(-1, len(THRESHOLDS), 3)
     mean = average_precision(counts).mean(0)

@@ -220,18 +220,18 @@ def test_labels_are_any_whole_numbers_and_masks_are_told_from_them(annotated):
     nuclei = len(np.unique(labels)) - 1
     for values in (labels * 1000.0, labels.astype(np.int64) * 100_003):
         tifffile.imwrite(path, values.astype(np.float32) if values.dtype == float else values.astype(np.uint32))
-        assert np.array_equal(samples.read_labels(path) > 0, labels > 0)
-        assert samples.read_labels(path).max() == nuclei
+        assert np.array_equal(samples.read_annotation(path) > 0, labels > 0)
+        assert samples.read_annotation(path).max() == nuclei
     tifffile.imwrite(path, ((labels > 0) * 255).astype(np.uint8))
     with pytest.raises(ProfilingError, match="f0.tif has one number for .* is it a mask"):
-        samples.read_labels(path)
-    assert samples.read_labels(path, components=True).max() > 2
+        samples.read_annotation(path)
+    assert samples.read_annotation(path, components=True).max() > 2
     tifffile.imwrite(path, labels.astype(np.float32) - 1)
     with pytest.raises(ProfilingError, match="f0.tif holds values below 0"):
-        samples.read_labels(path)
+        samples.read_annotation(path)
     tifffile.imwrite(path, np.stack([labels, labels]), photometric="minisblack")
     with pytest.raises(ProfilingError, match="f0.tif has 2 pages"):
-        samples.read_labels(path)
+        samples.read_annotation(path)
 
 
 def test_a_sample_follows_from_its_number(annotated):
