@@ -28,7 +28,6 @@ rule all:
         screen_tables(),
         "results/report.html",
         "results/provenance.json",
-        usable_plates(),
 
 
 rule listed:
@@ -43,7 +42,7 @@ rule embedded:
     input:
         plate_tables(*OVERLAYS, "quality", "fields", "cells", "embeddings", "thumbnails"),
         "results/config.json",
-        usable_plates(),
+        expand("results/chunks/{plate}/usable.txt", plate=PLATES),
 
 
 onsuccess:

@@ -159,8 +159,8 @@ class Config(BaseModel):
         0.5,
         ge=0,
         le=1,
-        description="Share of a plate's images that may be missing or unreadable. A plate with more stops before its "
-        "cells are segmented; the other plates go on.",
+        description="Share of a plate's images that may be missing or unreadable. A plate with more of them stops "
+        "before its cells are flagged, and with it the tables of the screen; the other plates' own work goes on.",
     )
     chunks_per_plate: int = Field(8, ge=1, le=999, description="Jobs that share the pixel work of a plate.")
     unit: Literal["cell", "field", "tile"] = Field(

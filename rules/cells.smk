@@ -7,7 +7,6 @@ if CONFIG.unit == "cell":
     rule segment:
         input:
             images="results/images/{plate}.parquet",
-            usable=ancient("results/chunks/{plate}/usable.txt"),
             flatfields="results/illumination/{plate}",
             weights=weights_file("segmentation"),
         output:
@@ -38,7 +37,6 @@ else:
     rule units:
         input:
             images="results/images/{plate}.parquet",
-            usable=ancient("results/chunks/{plate}/usable.txt"),
         output:
             cells="results/chunks/{plate}/{chunk}/segmented.parquet",
             fields="results/chunks/{plate}/{chunk}/fields.parquet",

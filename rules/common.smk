@@ -132,15 +132,6 @@ def screen_tables():
     return [f"results/{name}.parquet" for name in names]
 
 
-def usable_plates():
-    """That all plates were found usable.
-
-    Inputs of the targets, too: Snakemake (9.27) looks for missing files no further than a job that is done again and of
-    which others take `ancient` outputs alone, and would end with success there.
-    """
-    return [f"results/chunks/{plate}/usable.txt" for plate in PLATES]
-
-
 def memory(megabytes):
     """Memory that doubles with every attempt up to the fourth; more than a node has would never be run."""
     return lambda wildcards, attempt: megabytes * 2 ** min(attempt - 1, 3)

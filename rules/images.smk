@@ -154,6 +154,8 @@ rule merge_quality:
         "profiling merge --table quality {output} {input} 2> {log}"
 
 
+# Not an input of the work on pixels: as `ancient` it hid edits of what follows (Snakemake 9.27), else its own edits
+# would repeat all of it.
 rule usable:
     input:
         "results/quality/{plate}.parquet",

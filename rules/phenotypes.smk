@@ -28,6 +28,7 @@ rule platemap:
 rule flags:
     input:
         quality="results/quality/{plate}.parquet",
+        usable="results/chunks/{plate}/usable.txt",
         fields="results/fields/{plate}.parquet",
         cells="results/cells/{plate}.parquet",
     output:

@@ -42,7 +42,7 @@ EDITS = {
     "wells": ({"minimum_cells": 5}, {"wells", "screen_wells"} | AFTER_WELLS),
     "statistics": ({"alpha": 0.1}, {"enrichment", "activity"}),
     "report": ({"cells_per_cluster": 4}, set()),
-    "max_failed_images": (0.2, {"usable"}),
+    "max_failed_images": (0.2, {"usable", "flags"} | AFTER_CELLS),
     "models": ("frozen", {"frozen_models"} | AFTER_CELLS - {"scale", "reduce", "clusters", "map"}),
     "unit": ("tile", {"units", "backbone"} | AFTER_SEGMENTATION - {"overlays"}),
     "seed": (7, {"clusters", "map", "phenotypes", "wells", "screen_wells", "enrichment", "activity", "treatments"}),
@@ -62,13 +62,51 @@ def test_every_key_has_an_entry():
 
 @pytest.mark.parametrize("section", EDITS)
 def test_an_edit_reruns_exactly_what_it_touches(simulated, section):
-    edit, expected = EDITS[section]
+    edits_rerun(simulated, section)
+
+
+@pytest.mark.parametrize(
+    "sections",
+    [
+        ("quality", "segmentation"),
+        ("quality", "embedding"),
+        ("quality", "overlays"),
+        ("max_failed_images", "limits"),
+        ("flags", "clusters", "statistics"),
+        ("illumination", "wells"),
+    ],
+    ids=" ".join,
+)
+def test_edits_at_once_rerun_what_each_of_them_touches(simulated, sections):
+    """A job that follows a rerun through `ancient` files alone is not asked whether it was edited (Snakemake 9.27)."""
+    edits_rerun(simulated, *sections)
+
+
+def test_a_well_that_is_left_out_is_segmented_and_embedded_no_more(simulated):
     path = simulated / "config.yaml"
     original = path.read_text()
     config = yaml.safe_load(original)
-    config[section] = {**config.get(section, {}), **edit} if isinstance(edit, dict) else edit
-    if section == "models":
-        shutil.copytree(simulated / "results", simulated / edit, dirs_exist_ok=True)
+    config["plates"][0]["exclude"] = ["B02"]
+    try:
+        write_config(simulated, config)
+        assert planned(simulated) >= {"quality", "segment", "embed"} | AFTER_CELLS
+        write_config(simulated, yaml.safe_load(original) | {"chunks_per_plate": 3})
+        assert planned(simulated) >= {"quality", "segment", "embed"} | AFTER_CELLS
+    finally:
+        path.write_text(original)
+
+
+def edits_rerun(simulated, *sections):
+    """Check that edits of sections rerun what `EDITS` says of them, no more and no less."""
+    path = simulated / "config.yaml"
+    original = path.read_text()
+    config, expected = yaml.safe_load(original), set()
+    for section in sections:
+        edit, rules = EDITS[section]
+        config[section] = {**config.get(section, {}), **edit} if isinstance(edit, dict) else edit
+        expected |= rules
+        if section == "models":
+            shutil.copytree(simulated / "results", simulated / edit, dirs_exist_ok=True)
     try:
         write_config(simulated, config)
         assert planned(simulated) == expected | ALWAYS
