@@ -332,7 +332,7 @@ TABLES = {
         ("Metadata_Treatment",),
         (
             *TREATMENT,
-            Column("Metadata_Replicates", INT, "Wells in the mean"),
+            Column("Metadata_Replicates", INT, "Wells in the mean; none of a role that is in no test, unless all are"),
             Column("Metadata_CellCount", INT, "Cells segmented in those wells"),
             Column("Metadata_ProfiledCells", INT, "Cells in the profile"),
             PC,

@@ -1,5 +1,7 @@
 """Settings of wells, statistics and the report."""
 
+from typing import ClassVar
+
 from pydantic import Field
 
 from profiling.settings.section import Section
@@ -8,6 +10,8 @@ from profiling.settings.section import Section
 class Wells(Section):
     """Well and treatment profiles."""
 
+    version: ClassVar[int] = 2
+
     minimum_cells: int = Field(
         10, ge=1, description="Wells with fewer profiled cells are flagged and left out of tests and means."
     )
@@ -15,6 +19,8 @@ class Wells(Section):
 
 class Statistics(Section):
     """Permutation tests on wells."""
+
+    version: ClassVar[int] = 2
 
     permutations: int = Field(
         9_999, ge=99, description="Permutations of wells; all arrangements are used where there are fewer."

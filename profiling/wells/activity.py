@@ -5,7 +5,7 @@ import pandas as pd
 
 from profiling.phenotypes.normalise import require_finite
 from profiling.wells import permutation
-from profiling.wells.profiles import OF_TREATMENT, profile_columns
+from profiling.wells.profiles import OF_TREATMENT, TESTED, profile_columns
 
 RESULTS = ["Replicates", "ControlWells", "ControlDistance", "ReplicateVariance", "PValue", "AttainablePValue"]
 
@@ -53,16 +53,17 @@ def activity(wells, permutations=9_999, seed=0, alpha=0.05):
     profiles = usable[components].to_numpy(np.float64)
     require_finite(profiles, components)
     control = (usable["Metadata_Role"] == "negative_control").to_numpy(bool, na_value=False)
+    testable = usable["Metadata_Role"].isin(TESTED).to_numpy(bool)
     plates = pd.factorize(usable["Metadata_Plate"])[0]
     treatment = usable["Metadata_Treatment"].to_numpy(object)
     scale = _control_spread(profiles[control], plates[control])
 
-    tested = wells[wells["Metadata_Role"].isin(["treatment", "positive_control"])]
+    tested = wells[wells["Metadata_Role"].isin(TESTED)]
     tested = tested[tested["Metadata_Treatment"].notna()]
     table = tested[described].drop_duplicates("Metadata_Treatment").sort_values("Metadata_Treatment")
     results = []
     for name in table["Metadata_Treatment"]:
-        treated = ~control & (treatment == name)
+        treated = testable & (treatment == name)
         rows = permutation.treated_and_controls(treated, control, plates)
         results.append(_compare(profiles[rows], treated[rows], plates[rows], scale, permutations, seed))
     results = pd.DataFrame(results, columns=RESULTS)

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from profiling.wells import permutation
-from profiling.wells.profiles import share_columns
+from profiling.wells.profiles import TESTED, share_columns
 
 COLUMNS = [
     "Cluster",
@@ -48,13 +48,14 @@ def enrichment(wells, permutations=9_999, seed=0, pseudo_share=0.005):
     shares = share_columns(wells)
     usable = wells[~wells["FewCells"].to_numpy(bool) & wells[shares].notna().all(axis=1).to_numpy()]
     control = (usable["Metadata_Role"] == "negative_control").to_numpy(bool, na_value=False)
-    tested = wells["Metadata_Role"].isin(["treatment", "positive_control"])
+    tested = wells["Metadata_Role"].isin(TESTED)
+    testable = usable["Metadata_Role"].isin(TESTED).to_numpy(bool)
     compound = usable["Metadata_Compound"].to_numpy(object)
     plates = pd.factorize(usable["Metadata_Plate"])[0]
     values = usable[shares].to_numpy(np.float64)
     frames = []
     for name in sorted(wells.loc[tested, "Metadata_Compound"].dropna().unique()):
-        treated = ~control & (compound == name)
+        treated = testable & (compound == name)
         rows = permutation.treated_and_controls(treated, control, plates)
         result = _compare(values[rows], treated[rows], plates[rows], permutations, seed)
         frames.append(pd.DataFrame({"Metadata_Compound": name, **result}))

@@ -8,6 +8,9 @@ from profiling.phenotypes.normalise import require_finite
 WELL = ["Metadata_Plate", "Metadata_Well"]
 WITHIN_WELL = ["Metadata_Site", "Metadata_Time", "Metadata_Z", "Metadata_CellID"]
 COUNTS = ["Metadata_Fields", "Metadata_CellCount", "Metadata_ProfiledCells"]
+TESTED = ("treatment", "positive_control")
+"""Roles of the wells that tests compare with negative controls; wells of other roles are in no test."""
+
 OF_TREATMENT = ["Metadata_Compound", "Metadata_Concentration", "Metadata_Unit", "Metadata_Role"]
 
 
@@ -82,6 +85,8 @@ def well_profiles(cells, wells=None, k=None, minimum_cells=10, statistic="mean")
 def treatment_profiles(wells):
     """Average the wells of every treatment, those flagged FewCells left out.
 
+    A well whose role is neither tested nor control ("empty", "failed") is no replicate of those that are.
+
     Parameters
     ----------
     wells : DataFrame
@@ -96,6 +101,8 @@ def treatment_profiles(wells):
         ClusterShare_…, NaN where no well is left.
     """
     key = "Metadata_Treatment"
+    replicate = wells["Metadata_Role"].isin([*TESTED, "negative_control"])
+    wells = wells[replicate | ~replicate.groupby(wells[key], dropna=False).transform("any")]
     code, treatments = pd.factorize(wells[key], use_na_sentinel=False)
     first = np.full(len(treatments), -1)
     first[code[::-1]] = np.arange(len(code))[::-1]

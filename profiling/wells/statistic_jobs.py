@@ -6,7 +6,7 @@ from profiling.progress import log
 from profiling.tables import read_table, write_table
 from profiling.wells.activity import activity
 from profiling.wells.enrichment import enrichment
-from profiling.wells.profiles import profile_columns
+from profiling.wells.profiles import TESTED, profile_columns
 from profiling.wells.variance import variance_ratio
 
 
@@ -22,7 +22,7 @@ def activities(wells, settings, seed, out, out_variance):
     table = read_table(wells, "wells")
     active = activity(table, settings.permutations, seed, settings.alpha)
     write_table(out, "activity", active, settings=settings.changed(), seed=seed)
-    used = table[~table["FewCells"] & table["Metadata_Role"].isin(["treatment", "positive_control"])]
+    used = table[~table["FewCells"] & table["Metadata_Role"].isin(TESTED)]
     used = used[used["Metadata_Treatment"].notna()]
     rows = []
     for variant, positions in (("all replicates", None), ("other positions", used["Metadata_Well"])):

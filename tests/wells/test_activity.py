@@ -62,6 +62,14 @@ def test_treatments_that_cannot_be_tested_are_listed(make_wells):
     assert not table["Active"].any()
 
 
+def test_wells_of_other_roles_are_no_replicates(make_wells):
+    wells = make_wells({("P1", "DMSO"): 6, ("P1", "a@1"): 3}, {"a@1": 9.0})
+    wells.loc[8, "Metadata_Role"] = "failed"
+    wells.loc[8, "PC_0001"] = -1e6
+    table = activity(wells)
+    assert table["Replicates"].tolist() == [2] and table["PValue"][0] == pytest.approx(1 / 28)  # C(8, 2)
+
+
 def test_all_wells_of_one_role(make_wells):
     assert len(activity(make_wells({("P1", "DMSO"): 4}))) == 0
     assert activity(make_wells({("P1", "a@1"): 4}))["PValue"].isna().all()

@@ -54,6 +54,12 @@ def test_compound_without_controls_on_its_plate_is_listed_untested(make_wells):
     assert table.loc["a", "QValue"].notna().all()
 
 
+def test_wells_of_other_roles_do_not_count(make_wells):
+    wells = make_wells({("P1", "DMSO"): 6, ("P1", "a@1"): 3})
+    wells.loc[8, "Metadata_Role"] = "empty"
+    assert (enrichment(wells)["Wells"] == 2).all()
+
+
 def test_nothing_to_test(make_wells):
     wells = make_wells({("P1", "DMSO"): 4})
     assert len(enrichment(wells)) == 0 and list(enrichment(wells).columns) == COLUMNS

@@ -92,6 +92,15 @@ def test_treatments_average_wells_not_cells_and_leave_out_few_cells(make_wells):
     assert "Metadata_Plate" not in table
 
 
+def test_wells_of_roles_in_no_test_are_no_replicates(make_wells):
+    wells = make_wells({("P1", "a@1"): 3, ("P1", "b@1"): 2, ("P1", "DMSO"): 1})
+    wells.loc[[0, 3, 4], "Metadata_Role"] = "failed"
+    table = treatment_profiles(wells).set_index("Metadata_Treatment")
+    assert table["Metadata_Replicates"].to_dict() == {"DMSO": 1, "a@1": 2, "b@1": 2}
+    assert table["Metadata_Role"].to_dict() == {"DMSO": "negative_control", "a@1": "treatment", "b@1": "failed"}
+    assert table.loc["a@1", "PC_0001"] == pytest.approx(wells["PC_0001"][1:3].mean())
+
+
 def test_wells_without_treatment_are_not_lost(make_wells):
     wells = make_wells({("P1", "a@1"): 2, ("P1", "DMSO"): 1})
     wells.loc[0, "Metadata_Treatment"] = None
