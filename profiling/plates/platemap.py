@@ -12,6 +12,7 @@ from profiling.plates.platemaps.roles import assign_roles
 from profiling.plates.platemaps.units import MOLAR, comma_is_decimal, convert, known_unit, parse_dose, unit_of_name
 from profiling.plates.wells import normalise_well
 from profiling.progress import log
+from profiling.settings import TESTED
 
 _NO_DOSE = {"", "na", "n/a", "nan", "none", "null", "nd", "n.d.", "-", "–", "—"}
 _SOLVENT = ("solvent", "vehicle", "diluent")
@@ -91,7 +92,7 @@ def describe_platemap(path, plate, layout, settings, compounds=None):
         # JUMP and LINCS leave the compound of DMSO wells empty and name the solvent of every well.
         out["Metadata_Compound"] = out["Metadata_Compound"].mask(controls, _text(values[solvent]))
     doses, units = _doses(table, values, columns, settings)
-    tested = roles.isin(["treatment", "positive_control"]) & doses.gt(0)
+    tested = roles.isin(TESTED) & doses.gt(0)
     notes += _check_units(table, columns, out["Metadata_Compound"][tested], doses[tested], units[tested])
     out["Metadata_Concentration"], out["Metadata_Unit"], out["Metadata_Role"] = doses, units, roles
     out["Metadata_Treatment"] = treatment_names(out)

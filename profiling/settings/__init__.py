@@ -8,7 +8,17 @@ Snakemake cannot notice that the code of a package changed.
 from profiling.settings.cells import Overlays, Segmentation, Tiles
 from profiling.settings.embedding import Embedding
 from profiling.settings.images import READERS, Illumination, Images, Limits, Quality, Reader
-from profiling.settings.phenotypes import ROLES, Clusters, Flags, Map, Normalisation, PlateMap, Reduction, RoleRule
+from profiling.settings.phenotypes import (
+    ROLES,
+    TESTED,
+    Clusters,
+    Flags,
+    Map,
+    Normalisation,
+    PlateMap,
+    Reduction,
+    RoleRule,
+)
 from profiling.settings.section import Length, Name, Section, Visible, pixels
 from profiling.settings.wells import Report, Statistics, Wells
 
@@ -28,6 +38,7 @@ __all__ = [
     "Quality",
     "READERS",
     "ROLES",
+    "TESTED",
     "Reader",
     "Reduction",
     "Report",

@@ -8,6 +8,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 from profiling.settings.section import Section, Visible
 
 ROLES = ("negative_control", "positive_control", "treatment", "empty")
+TESTED = ("treatment", "positive_control")
+"""Roles of the wells that tests compare with negative controls; wells of other roles are in no test."""
 
 
 class RoleRule(BaseModel):

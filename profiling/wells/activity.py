@@ -4,8 +4,9 @@ import numpy as np
 import pandas as pd
 
 from profiling.phenotypes.normalise import require_finite
+from profiling.settings import TESTED
 from profiling.wells import permutation
-from profiling.wells.profiles import OF_TREATMENT, TESTED, profile_columns
+from profiling.wells.profiles import OF_TREATMENT, profile_columns
 
 RESULTS = ["Replicates", "ControlWells", "ControlDistance", "ReplicateVariance", "PValue", "AttainablePValue"]
 

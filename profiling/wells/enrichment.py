@@ -3,8 +3,9 @@
 import numpy as np
 import pandas as pd
 
+from profiling.settings import TESTED
 from profiling.wells import permutation
-from profiling.wells.profiles import TESTED, share_columns
+from profiling.wells.profiles import share_columns
 
 COLUMNS = [
     "Cluster",

@@ -1,7 +1,9 @@
 """Profiles of wells and treatments: what the workflow runs a plate and a screen."""
 
 from profiling.cells.flags import count_flags
+from profiling.errors import ProfilingError
 from profiling.phenotypes.models import load_arrays
+from profiling.plates.platemaps.units import unlike_units
 from profiling.progress import log
 from profiling.schemas import TREATMENT
 from profiling.tables import read_table, write_table
@@ -28,9 +30,23 @@ def wells(features, phenotypes, fields, cell_flags, platemap, clusters, settings
     log.info("%d wells, %d with fewer than %d cells", len(profiles), profiles["FewCells"].sum(), settings.minimum_cells)
 
 
+def read_screen(wells):
+    """The wells table of a screen.
+
+    Raises
+    ------
+    ProfilingError
+        If plates give the doses of one compound in different units: its wells would be taken for other treatments.
+    """
+    table = read_table(wells, "wells")
+    for compound, where, remedy in unlike_units(table):
+        raise ProfilingError(f"doses of {compound} are in several units ({where}); {remedy}")
+    return table
+
+
 def treatments(wells, out):
     """Write the treatment profiles; wells that no plate map names have no treatment."""
-    table = read_table(wells, "wells")
+    table = read_screen(wells)
     profiles = treatment_profiles(table[table["Metadata_Treatment"].notna()])
     fixed = [*TREATMENT_COLUMNS, "Metadata_Replicates", "Metadata_CellCount", "Metadata_ProfiledCells"]
     values = [c for c in profiles.columns if c.startswith(("PC_", "ClusterShare_"))]

@@ -4,13 +4,11 @@ import numpy as np
 import pandas as pd
 
 from profiling.phenotypes.normalise import require_finite
+from profiling.settings import TESTED
 
 WELL = ["Metadata_Plate", "Metadata_Well"]
 WITHIN_WELL = ["Metadata_Site", "Metadata_Time", "Metadata_Z", "Metadata_CellID"]
 COUNTS = ["Metadata_Fields", "Metadata_CellCount", "Metadata_ProfiledCells"]
-TESTED = ("treatment", "positive_control")
-"""Roles of the wells that tests compare with negative controls; wells of other roles are in no test."""
-
 OF_TREATMENT = ["Metadata_Compound", "Metadata_Concentration", "Metadata_Unit", "Metadata_Role"]
 
 

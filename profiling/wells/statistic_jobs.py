@@ -3,10 +3,12 @@
 import pandas as pd
 
 from profiling.progress import log
+from profiling.settings import TESTED
 from profiling.tables import read_table, write_table
 from profiling.wells.activity import activity
 from profiling.wells.enrichment import enrichment
-from profiling.wells.profiles import TESTED, profile_columns
+from profiling.wells.profile_jobs import read_screen
+from profiling.wells.profiles import profile_columns
 from profiling.wells.variance import variance_ratio
 
 
@@ -19,7 +21,7 @@ def enrich(wells, settings, seed, out):
 
 def activities(wells, settings, seed, out, out_variance):
     """Write the activity of treatments and Jackson's variance ratio."""
-    table = read_table(wells, "wells")
+    table = read_screen(wells)
     active = activity(table, settings.permutations, seed, settings.alpha)
     write_table(out, "activity", active, settings=settings.changed(), seed=seed)
     used = table[~table["FewCells"] & table["Metadata_Role"].isin(TESTED)]

@@ -321,6 +321,16 @@ def test_a_plate_unlike_the_others_is_named(tmp_path):
     ]
 
 
+def test_plates_that_give_doses_in_other_units_are_an_error(screen):
+    shutil.copytree(screen / "P1", screen / "P2")
+    text = (screen / "map.csv").read_text()
+    (screen / "other.csv").write_text(text.replace("uM", "nM"))
+    rows = row(), row("P2", platemap="other.csv")
+    [found] = [found for found in check(screen, *rows)[1] if "several units" in found.what]
+    assert found.level == "error" and found.where == "uM on plate P1, nM on plate P2"
+    assert not [found for found in check(screen, *rows, platemap={"concentration_unit": "uM"})[1]]
+
+
 def test_what_is_missing_is_what_the_workflow_finds_missing(screen):
     random = np.random.default_rng(0)
     for path in random.choice(sorted(screen.glob("P1/*")), 20, replace=False):

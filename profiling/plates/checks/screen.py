@@ -7,11 +7,14 @@ from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
+import pandas as pd
+
 from profiling.config_files import absent_models
 from profiling.errors import ProfilingError
 from profiling.plates.checks.findings import Finding, counted, listed
 from profiling.plates.checks.plate import check_plate
 from profiling.plates.chunks import IMAGES_PER_JOB, propose_chunks
+from profiling.plates.platemaps.units import unlike_units
 
 THREADS = 8  # plates at a time in a process: on network file systems the time goes into waiting for folders
 PLATES_PER_PROCESS = 16  # fewer are checked before another process has started
@@ -60,7 +63,7 @@ def check_screen(config, folder, read_header, check_weights, names=(), deep=Fals
         except ProfilingError as error:
             findings.append(Finding("error", "", f"segmentation.weights: {error}", "", ""))
     findings += [finding for check in checks for finding in check.findings]
-    return checks, [*findings, *odd_plates(checks), *odd_jobs(checks, config)]
+    return checks, [*findings, *odd_units(checks), *odd_plates(checks), *odd_jobs(checks, config)]
 
 
 def _on_all(work, plates):
@@ -92,6 +95,15 @@ def _check(plate, config, root, read_header, deep, folders):
         if other.startswith(mine + os.sep) or (other == mine and name in earlier)
     }
     return check_plate(plate, config, root, read_header, deep, inner)
+
+
+def odd_units(checks):
+    """Compounds whose doses are in other units on other plates."""
+    maps = [check.wells for check in checks if len(check.wells)]
+    return [
+        Finding("error", "", f"doses of {compound} are in several units", where, remedy)
+        for compound, where, remedy in (unlike_units(pd.concat(maps)) if maps else [])
+    ]
 
 
 def odd_plates(checks):

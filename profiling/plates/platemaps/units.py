@@ -4,6 +4,8 @@ import math
 import re
 from fractions import Fraction
 
+from profiling.settings import TESTED
+
 MOLAR = {"M": 0, "mM": -3, "uM": -6, "nM": -9, "pM": -12, "fM": -15}
 """Molar units and their power of ten."""
 _WORDS = {
@@ -146,3 +148,29 @@ def convert(number, unit, target):
     # A tenth has no exact float: 10 nM must be 0.01 uM, not 0.010000000000000002.
     scale = Fraction(10) ** power
     return float(Fraction(repr(number)) * scale), target
+
+
+def unlike_units(wells):
+    """Compounds whose doses are in several units, so that equal doses of different plates would not be replicates.
+
+    Parameters
+    ----------
+    wells : pandas.DataFrame
+        Of one or several plates: Metadata_Plate, Metadata_Compound, Metadata_Concentration, Metadata_Unit,
+        Metadata_Role. Only wells that are tested and have a dose count.
+
+    Returns
+    -------
+    list of (str, str, str)
+        By compound: its name, its units with a plate each, and what to do.
+    """
+    dosed = wells[wells["Metadata_Concentration"].gt(0) & wells["Metadata_Role"].isin(TESTED)]
+    found = []
+    for compound, own in dosed.fillna({"Metadata_Unit": "no unit"}).groupby("Metadata_Compound"):
+        plates = own.drop_duplicates("Metadata_Unit").sort_values("Metadata_Plate")
+        if len(plates) > 1:
+            where = ", ".join(f"{row.Metadata_Unit} on plate {row.Metadata_Plate}" for row in plates.itertuples())
+            molar = plates["Metadata_Unit"].isin([*MOLAR, "no unit"]).all()
+            remedy = "set platemap.concentration_unit to convert them" if molar else "give them in one unit"
+            found.append((compound, where, remedy))
+    return found
