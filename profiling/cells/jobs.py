@@ -111,7 +111,12 @@ def segment(images, folder, flatfields, wells, channels, settings, out_cells, ou
 
     def work(rows):
         field = read_field(rows, folder, flats)
-        return field.key, *segment_field(field, segmenter, channels, nuclei_channel, cells_channel)
+        try:
+            return field.key, *segment_field(field, segmenter, channels, nuclei_channel, cells_channel)
+        except Exception as error:
+            place = f"{field.key['Metadata_Well']} site {field.key['Metadata_Site']}"
+            error.add_note(f"This happened in well {place}; with the well in `exclude` the plate goes on without it.")
+            raise
 
     _, _, empty, *_ = segment_field(Field(dict.fromkeys(FIELD_KEY), {}, {}), segmenter, channels, nuclei_channel, None)
     results = track(map_ahead(work, fields, threads), len(fields), "fields")

@@ -95,7 +95,7 @@ def split_objects(mask, signal, diameter):
 
     distance = blur(edt.edt(mask_small), max(DISTANCE_SMOOTHING * diameter, 0.5))
     intensity = blur(signal, max(INTENSITY_SMOOTHING * diameter, 0.5))
-    floor = 0.05 * float(intensity[mask_small].mean())
+    floor = max(0.05 * float(intensity[mask_small].mean()), float(np.finfo(np.float32).tiny))
     landscape = np.log(np.maximum(distance, 0.5)) + INTENSITY_WEIGHT * np.log(np.maximum(intensity, floor))
     landscape = np.where(mask_small, landscape, OUTSIDE).astype(np.float32)
     seeds = extended_maxima(landscape, mask_small, DEPTH)

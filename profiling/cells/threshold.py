@@ -5,6 +5,7 @@ import numpy as np
 
 EDGE_FRACTION = 0.4  # height of an object's edge between local background and local foreground
 NOISE_MARGIN = 6.0  # foreground lies at least this many noise deviations above the background
+ARITHMETIC = 8 * float(np.finfo(np.float32).eps)  # what smoothing changes of a value at most, relative to it
 SAMPLE_SIDE = 300  # statistics use a grid of about this many rows and columns
 
 
@@ -12,7 +13,8 @@ def rounding_noise(image, step=None):
     """Noise that stands for the rounding of an image: objects rise at least a whole step above their background.
 
     A dark field of an 8-bit image is 0 with the odd 1, and has no other noise by which to tell these from objects.
-    Rounding is not white: neighbours are rounded alike, so that smoothing does not help.
+    Rounding is not white: neighbours are rounded alike, so that smoothing does not help. Nor is that of the arithmetic
+    in float32, by which a field of one value is not quite one when it has been smoothed.
 
     Parameters
     ----------
@@ -28,7 +30,8 @@ def rounding_noise(image, step=None):
     """
     if step is None:
         step = 1.0 if np.issubdtype(image.dtype, np.integer) else 0.0
-    return step / NOISE_MARGIN
+    largest = max(abs(float(image.min())), abs(float(image.max())))
+    return max(step, ARITHMETIC * largest) / NOISE_MARGIN
 
 
 def blur(image, sigma):

@@ -74,6 +74,13 @@ def test_labels_are_found_by_site_time_and_plane(tmp_path):
             assert (labels == expected).all()
 
 
+def test_an_error_names_the_site(tmp_path, monkeypatch):
+    monkeypatch.setattr("profiling.cells.jobs.measure_field", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError) as error:
+        run(tmp_path, [("B02", 3, np.zeros((SIDE, SIDE), np.uint8))])
+    assert "well B02 site 3" in error.value.__notes__[0]
+
+
 @pytest.mark.parametrize("engine", ["classical", "nuclei"])
 def test_an_empty_field_is_empty_and_one_of_dim_nuclei_is_not_however_8_bits_are_stored(tmp_path, engine):
     """0 with the odd 1, which corrected is no integer any more: nothing but rounding tells it from objects."""

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from profiling.cells import load_segmenter
+from profiling.cells import load_segmenter, segmentation_score
 from profiling.cells.classical import estimate_diameter, fill_label_holes
 from profiling.cells.matching import match_counts
 
@@ -54,6 +54,16 @@ def test_finds_and_splits_discs(diameter, threshold, dtype):
 )
 def test_empty_field_has_no_nuclei(image, diameter, threshold):
     assert not classical(nucleus_diameter=diameter, threshold=threshold).segment(image).any()
+
+
+@pytest.mark.parametrize("settings", [{}, {"threshold": "otsu"}, {"nucleus_diameter": None}], ids=str)
+@pytest.mark.parametrize("shape", [(520, 696), (130, 131)])
+def test_a_float_field_of_one_value_has_no_nuclei_in_the_rounding_of_its_arithmetic(shape, settings):
+    for value in (-100, 0.1, 123.4, 255, 900, 4095, 65435):
+        for flat in (1, 1 / 3):
+            image = np.full(shape, value, np.float32) / np.float32(flat)
+            found = classical(**settings).segment(image, 0.0)
+            assert not found.any() and segmentation_score(image, found, step=0.0) == 1
 
 
 @pytest.mark.parametrize(
