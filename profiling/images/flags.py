@@ -28,7 +28,8 @@ def flag_images(quality, fields, nuclei_channel, settings):
         The flags table. A focus score is compared with the plate's other images of the same channel, because
         its level depends on the stain; blank images are left out of that comparison. A blank image excludes its
         field only in the channel of the nuclei: a marker may be dark because the biology says so. A field whose
-        segmentation score is low is flagged in the channel of the nuclei, which were segmented there.
+        segmentation score is low is flagged in the channel of the nuclei, which were segmented there; fields without
+        cells, whose score is 0 or 1, do not say what is usual on the plate.
     """
     lost = quality["Status"].ne("ok")
     blank = quality["Contrast"].lt(settings.minimum_contrast) & ~lost
@@ -39,9 +40,10 @@ def flag_images(quality, fields, nuclei_channel, settings):
     blurred = focus.lt(limit)
     saturated = quality["SaturatedFraction"].gt(settings.saturated_fraction)
     twins = _twins(quality, lost)
-    score = quality[KEY].merge(fields, how="left", on=FIELD_KEY, validate="many_to_one")["SegmentationScore"]
-    score = score.set_axis(quality.index).where(quality["Metadata_Channel"].eq(nuclei_channel))
-    least = max(_lower_limit(score, settings.segmentation_mads), settings.minimum_segmentation_score)
+    segmented = quality[KEY].merge(fields, how="left", on=FIELD_KEY, validate="many_to_one").set_axis(quality.index)
+    score = segmented["SegmentationScore"].where(quality["Metadata_Channel"].eq(nuclei_channel))
+    usual = _lower_limit(score.where(segmented["CellCount"].gt(0)), settings.segmentation_mads)
+    least = np.fmax(usual, settings.minimum_segmentation_score)
     failed = score.lt(least)
     found = [
         ("lost", lost, quality["Reason"]),
@@ -77,11 +79,14 @@ def _lower_limit(values, mads):
 
 
 def _twins(quality, lost):
-    """Name of another image with the same pixels, or null. Two channels that are one file are found here."""
+    """Name of another image with the same pixels, or null. Two channels that are one file are found here.
+
+    Images of one value are alike without being copies: those of a marker that is nowhere, for instance.
+    """
     name = quality["Metadata_Well"] + " site " + quality["Metadata_Site"].astype("str")
     name = name + " " + quality["Metadata_Channel"]
     twins = pd.Series(None, index=quality.index, dtype="str")
-    alike = quality[~lost].groupby("PixelHash").groups
+    alike = quality[~lost & quality["Minimum"].lt(quality["Maximum"])].groupby("PixelHash").groups
     for rows in (rows for rows in alike.values() if len(rows) > 1):
         for row in rows:
             twins[row] = name[next(other for other in rows if other != row)]

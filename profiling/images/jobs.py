@@ -71,7 +71,7 @@ def usable(quality, max_failed, out):
 
 def flag(quality, fields, nuclei_channel, settings, out):
     """Write the flags table of a plate from its quality and fields tables."""
-    fields = read_table(fields, "fields", [*FIELD_KEY, "SegmentationScore"])
+    fields = read_table(fields, "fields", [*FIELD_KEY, "CellCount", "SegmentationScore"])
     flags = flag_images(read_table(quality, "quality"), fields, nuclei_channel, settings)
     write_table(out, "flags", flags, settings=settings.changed())
     for name, count in flags["Flags"].value_counts().items():

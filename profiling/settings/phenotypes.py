@@ -99,7 +99,7 @@ CellFlag = Literal["debris", "dead", "mitotic", "irregular", "outlier"]
 class Flags(Section):
     """Which images and cells are flagged, and whether flagged ones are kept. No pixel is read again."""
 
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
 
     focus_mads: float = Field(
         5.0, gt=0, description="Out of focus: focus score this many robust deviations below the plate's median."
@@ -121,7 +121,9 @@ class Flags(Section):
         0.5, ge=0, le=1, description="Segmentation: `SegmentationScore` of the field below this."
     )
     segmentation_mads: float = Field(
-        5.0, gt=0, description="Segmentation: score this many robust deviations below the plate's median."
+        5.0,
+        gt=0,
+        description="Segmentation: score this many robust deviations below the median of the plate's fields with cells.",
     )
     segmentation: FlagAction = Field(
         "keep", description="What happens to cells of fields whose segmentation probably failed."

@@ -12,13 +12,11 @@ def plate(scores, focus=None):
     """Quality and fields tables of a plate of good images, a well a field, with these segmentation scores."""
     wells = [f"A{number:02d}" for number in range(1, len(scores) + 1)]
     key = dict(Metadata_Plate="00123", Metadata_Site=1, Metadata_Time=0, Metadata_Z=0)
-    fields = pd.DataFrame({"Metadata_Well": wells, "SegmentationScore": scores}).assign(**key)[
-        [*FIELD_KEY, "SegmentationScore"]
-    ]
+    fields = pd.DataFrame({"Metadata_Well": wells, "SegmentationScore": scores}).assign(**key, CellCount=100)
     quality = fields[FIELD_KEY].merge(pd.DataFrame({"Metadata_Channel": CHANNELS}), how="cross")
     hashes = [str(number) for number in quality.index]
     quality = quality.assign(Status="ok", Reason=None, Contrast=50.0, FocusScore=-2.0, SaturatedFraction=0.0)
-    return quality.assign(PixelHash=hashes), fields
+    return quality.assign(PixelHash=hashes, Minimum=90.0, Maximum=900.0), fields
 
 
 def flagged(scores, **settings):
@@ -52,6 +50,22 @@ def test_low_scores_are_flagged_on_the_nuclei_and_kept():
 )
 def test_absolute_and_relative_limits(scores, settings, expected):
     assert flagged(pd.Series(scores, dtype="float32"), **settings).index.tolist() == expected
+
+
+def test_empty_fields_do_not_say_what_is_usual():
+    quality, fields = plate([1.0] * 9 + [0.7, 0.65, 0.72])
+    flags = flag_images(quality, fields.assign(CellCount=[0] * 9 + [200] * 3), "DNA", Flags())
+    assert flags["Flags"].isna().all()
+
+
+def test_copies_are_duplicates_and_dark_markers_are_not():
+    quality, fields = plate([0.9] * 4)
+    dark = quality["Metadata_Channel"].eq("Actin")
+    quality.loc[dark, ["Minimum", "Maximum", "Contrast", "PixelHash"]] = 0.0, 0.0, 0.0, "zeros"
+    quality.loc[4, "PixelHash"] = quality.loc[2, "PixelHash"]
+    flags = flag_images(quality, fields, "DNA", Flags())
+    assert flags.loc[dark, "Flags"].eq("blank").all() and not flags.loc[dark, "Excluded"].any()
+    assert flags.loc[[2, 4], "Flags"].eq("duplicate").all() and flags.loc[[2, 4], "Excluded"].all()
 
 
 def test_a_field_that_the_fields_table_lacks_has_no_score():
