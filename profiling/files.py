@@ -1,6 +1,7 @@
 """Files that appear whole or not at all."""
 
 import glob
+import hashlib
 import json
 import os
 import re
@@ -76,3 +77,14 @@ def sort_header(data):
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
     return len(text).to_bytes(8, "little") + text + data[start:]
+
+
+def hash_file(path):
+    """SHA-256 of a file's bytes in hexadecimal digits; None where it is no file that can be read."""
+    if not os.path.isfile(path):  # a device has no end
+        return None
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return None

@@ -27,6 +27,7 @@ if CONFIG.unit == "cell":
             chunk=chunk_options,
             channels=CONFIG.channels,
             settings=lambda wildcards: settings("segmentation"),
+            weights=lambda wildcards: weights_hash("segmentation"),
         shell:
             "profiling segment --images {input.images} --folder {params.folder:q} --flatfields {input.flatfields}"
             " {params.chunk} --channels {params.channels} --settings {params.settings:q} --threads {threads}"

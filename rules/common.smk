@@ -9,6 +9,7 @@ from snakemake.exceptions import WorkflowError
 from profiling.config import MODELS, load_config
 from profiling.config_files import check_files
 from profiling.errors import ProfilingError
+from profiling.files import hash_file
 from profiling.plates.wells import chunk_wells
 from profiling.terminal import visible
 
@@ -88,6 +89,12 @@ def weights_file(section):
     if section == "embedding" and chosen.backbone.startswith("file:"):
         return [local(chosen.backbone.removeprefix("file:"))]
     return [] if chosen.weights in (None, "untrained") else [local(chosen.weights)]
+
+
+@functools.cache
+def weights_hash(section):
+    """SHA-256 of the model file that a section names: Snakemake (9.27) goes by the time of a file of 1 MB or more."""
+    return [hash_file(path) for path in weights_file(section)]
 
 
 def chunk_count(plate):

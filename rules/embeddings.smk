@@ -52,6 +52,7 @@ rule backbone:
         gpu=0,
     params:
         settings=embedding_settings(NOT_OF_NETWORK),
+        weights=lambda wildcards: weights_hash("embedding"),
     shell:
         "profiling backbone --settings {params.settings:q} --out {output.record} 2> {log}"
 

@@ -1,6 +1,6 @@
 import pytest
 
-from profiling.files import whole_file
+from profiling.files import hash_file, whole_file
 
 
 def test_a_file_appears_whole_or_not_at_all(tmp_path):
@@ -22,3 +22,8 @@ def test_what_a_killed_process_left_of_the_same_file_is_removed(tmp_path):
     with whole_file(tmp_path / "P.parquet") as temporary:
         temporary.write_text("whole")
     assert {path.name for path in tmp_path.iterdir()} == {"P.parquet", *others}
+
+
+@pytest.mark.parametrize("path", ["/dev/zero", "a\0b", "x" * 300, "."])
+def test_what_is_no_file_has_no_hash(path):
+    assert hash_file(path) is None

@@ -7,11 +7,12 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from profiling.files import hash_file
 from profiling.kept_config import read_config
 from profiling.phenotypes.models import load_arrays
 from profiling.results.comparison import cluster_names, compare_tables, rand_index
 from profiling.results.layout import describe_screen, list_jobs
-from profiling.results.provenance import hash_file, read_provenance, weights
+from profiling.results.provenance import read_provenance, weights
 from profiling.results.table_checks import facts_of
 from profiling.schemas import TABLES
 

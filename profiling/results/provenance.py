@@ -1,6 +1,5 @@
 """How results were made: versions, commit, command, machine, durations, weights and a hash of every table."""
 
-import hashlib
 import json
 import os
 import platform
@@ -14,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 import profiling
-from profiling.files import whole_file
+from profiling.files import hash_file, whole_file
 from profiling.kept_config import read_config
 from profiling.results.findings import Finding, again
 from profiling.results.layout import describe_screen, list_jobs
@@ -27,7 +26,6 @@ PACKAGES = (
     "opencv-python-headless", "openvino", "torch", "torchvision", "timm", "openTSNE", "tifffile",
 )  # fmt: skip
 MOST_RUNS = 20
-BLOCK = 1 << 20
 
 
 def write_provenance(results, logs, out=None, hashes=True):
@@ -172,20 +170,6 @@ def weights(results):
         path = working_directory(results) / given if given else shipped
         segmentation = {"weights": given or "of the installation", "sha256": hash_file(path)}
     return {"embedding": embedding, "segmentation": segmentation}
-
-
-def hash_file(path):
-    """SHA-256 of a file's bytes in hexadecimal digits; None where it is no file that can be read."""
-    if not os.path.isfile(path):  # a device has no end
-        return None
-    digest = hashlib.sha256()
-    try:
-        with open(path, "rb") as file:
-            while block := file.read(BLOCK):
-                digest.update(block)
-    except OSError:
-        return None
-    return digest.hexdigest()
 
 
 def _describe_file(results, output, known, hashes):

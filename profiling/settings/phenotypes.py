@@ -123,7 +123,7 @@ class Flags(Section):
     segmentation_mads: float = Field(
         5.0,
         gt=0,
-        description="Segmentation: score this many robust deviations below the median of the plate's fields with cells.",
+        description="Segmentation: score this many robust deviations below the median of fields with cells.",
     )
     segmentation: FlagAction = Field(
         "keep", description="What happens to cells of fields whose segmentation probably failed."

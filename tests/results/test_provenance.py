@@ -49,11 +49,6 @@ def test_files_that_have_not_changed_are_not_read_again(small_screen, tmp_path, 
     assert changed == ["models/backbone.xml"]
 
 
-@pytest.mark.parametrize("path", ["/dev/zero", "a\0b", "x" * 300, "."])
-def test_what_is_no_file_has_no_hash(path):
-    assert provenance.hash_file(path) is None
-
-
 def test_a_record_that_cannot_be_read_is_none(tmp_path):
     path = tmp_path / "provenance.json"
     assert read_provenance(path) is None

@@ -1,11 +1,14 @@
 """An edit of the configuration reruns what it touches, nothing else."""
 
+import os
 import shutil
 
 import pytest
 import yaml
-from starts import planned, write_config
+from small_screen import make_screen
+from starts import planned, snakemake, write_config
 
+from profiling.cells.learned.weights import SHIPPED, read_weights, write_weights
 from profiling.config import RULES, SECTIONS, Config
 
 pytestmark = pytest.mark.xdist_group("simulated")
@@ -174,3 +177,17 @@ def test_a_moved_screen_is_up_to_date(simulated, tmp_path):
     moved = tmp_path / "moved"
     shutil.copytree(simulated, moved, symlinks=True)
     assert planned(moved) == set()
+
+
+def test_other_weights_segment_anew_whatever_the_time_of_their_file(tmp_path):
+    """As `mv`, `cp -p` and `rsync -t` leave them; the file is too large for Snakemake to compare it by content."""
+    screen = make_screen(tmp_path, segmentation={"weights": "mine.safetensors"})
+    path = screen / "mine.safetensors"
+    shutil.copy(SHIPPED, path)
+    target = "results/chunks/P-1/1/segmented.parquet"
+    snakemake(screen, "--", target)
+    assert planned(screen, "--", target) == set()
+    weights = read_weights(path)
+    write_weights(path, {name: values * 1.01 for name, values in weights.items()}, {})
+    os.utime(path, (1, 1))
+    assert planned(screen, "--", target) == {"segment"}

@@ -1,6 +1,5 @@
 """Weights of the network as a safetensors file: half precision, with what they are in the header."""
 
-import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +7,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from profiling.errors import ProfilingError
-from profiling.files import sort_header, whole_file
+from profiling.files import hash_file, sort_header, whole_file
 
 FORMAT = "profiling nucleus network 2"
 SHIPPED = Path(__file__).with_name("nuclei.safetensors")
@@ -90,4 +89,4 @@ def _not_finite(tensors):
 
 def weights_hash(path=None):
     """SHA-256 of a weights file, hexadecimal."""
-    return hashlib.sha256(Path(path or SHIPPED).read_bytes()).hexdigest()
+    return hash_file(path or SHIPPED)

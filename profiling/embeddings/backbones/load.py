@@ -13,6 +13,7 @@ from profiling.embeddings.backbones.layouts import Layout, layout_of
 from profiling.embeddings.backbones.libraries import shipped, timm_network, torchvision_network
 from profiling.embeddings.backbones.names import BackboneError, check_choice, parse_name
 from profiling.embeddings.network import run_layers
+from profiling.files import hash_file
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,7 @@ def load_backbone(
         from profiling.embeddings.backbones.graphs import open_graph
 
         network, layers, layouts, taken = open_graph(model, layers, size, channels)
-        found, licence, sha256 = (None, None), "see the source of the file", _hash_file(model)
+        found, licence, sha256 = (None, None), "see the source of the file", hash_file(model)
     else:
         origin, path = name, weights
         if source == "file":
@@ -227,8 +228,3 @@ def _hash(network):
         digest.update(key.encode())
         digest.update(value.contiguous().numpy().tobytes())
     return digest.hexdigest()
-
-
-def _hash_file(path):
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
