@@ -1,15 +1,16 @@
-"""Whether the folders and files that a configuration names are there."""
+"""Whether the folders and files that a configuration names are there, and fit it."""
 
+import json
 import os
 from pathlib import Path
 
-from profiling.config import MODELS
+from profiling.config import MODELS, parse_settings
 from profiling.errors import ConfigError
 from profiling.files import why_absent
 
 
 def check_files(config, folder="."):
-    """Raise ConfigError where a folder or file that the plates need is absent, or Snakemake cannot take its path."""
+    """Raise ConfigError where what plates need is absent or does not fit, or Snakemake cannot take its path."""
     root = Path(folder) / config.root
     absent = []
     files = {f"plate {plate.plate}": plate.platemap for plate in config.plates if plate.exclude != ["all"]}
@@ -33,6 +34,7 @@ def check_files(config, folder="."):
     if absent:
         absent.append("correct the paths in the plate table or `root` in the configuration")
     absent += absent_models(config, folder)
+    absent += unlike_models(config, folder)
     if absent:
         raise ConfigError("\n".join(absent))
 
@@ -82,3 +84,36 @@ def absent_models(config, folder="."):
     elif lines:
         lines.append("correct the path, which starts from the screen's folder")
     return lines
+
+
+def unlike_models(config, folder="."):
+    """How frozen models were made otherwise than by the settings of this screen.
+
+    Parameters
+    ----------
+    config : Config
+    folder : str or Path
+        The screen's working directory.
+
+    Returns
+    -------
+    list of str
+        A line a setting, with what to do as the last one; empty where all fit, or where it cannot be told yet: models
+        that are broken, and other weights, are refused by the job that takes them.
+    """
+    if config.models is None:
+        return []
+    import numpy as np  # and what needs it: most screens do without
+
+    from profiling.phenotypes.basis import basis, differences
+
+    try:
+        with np.load(Path(folder) / config.models / MODELS[0], allow_pickle=False) as file:
+            fitted = json.loads(str(file["basis"]))
+            weights = fitted["weights"]
+    except Exception:
+        return []
+    embedding, tiles = (parse_settings(name, json.dumps(config.resolved(name))) for name in ("embedding", "tiles"))
+    here = basis(config.channels, weights, embedding, config.normalisation, config.unit, tiles)
+    told = [f"models: {line}" for line in differences(fitted, here)]
+    return [*told, "set these as the models' screen has them, or take other `models`"] if told else []

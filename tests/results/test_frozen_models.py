@@ -10,6 +10,8 @@ import pytest
 from commands import CONFIG, PLATES, run_screen
 
 from profiling.cli import main
+from profiling.config import load_config
+from profiling.config_files import unlike_models
 from profiling.phenotypes.basis import basis, differences
 from profiling.phenotypes.models import load_arrays, save_arrays
 from profiling.results.verify import verify
@@ -90,6 +92,20 @@ def test_every_cell_has_a_place_and_those_of_the_map_their_own(small_screen, fro
 
 def test_a_frozen_screen_verifies(frozen):
     assert verify(frozen[0] / "results") == []
+
+
+def test_models_of_other_settings_are_refused_before_a_job_runs(small_screen):
+    given = CONFIG | {"models": "results"}
+    assert unlike_models(load_config(given), small_screen) == []
+    other = given | {"embedding": CONFIG["embedding"] | {"crop": "31 px"}, "normalisation": {"clip": 7}}
+    told = unlike_models(load_config(other), small_screen)
+    assert [line.split(",")[0] for line in told[:-1]] == [
+        f'models: embedding.crop: "{CONFIG["embedding"]["crop"]}" in the models',
+        "models: normalisation.clip: 10.0 in the models",
+    ]
+    (small_screen / "models").mkdir()
+    assert unlike_models(load_config(given | {"models": "models"}), small_screen) == []
+    (small_screen / "models").rmdir()
 
 
 def placed(results, tmp_path, settings, features=None):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from profiling.config_files import absent_models
+from profiling.config_files import absent_models, unlike_models
 from profiling.errors import ProfilingError
 from profiling.plates.checks.findings import Finding, counted, listed
 from profiling.plates.checks.plate import check_plate
@@ -54,7 +54,7 @@ def check_screen(config, folder, read_header, check_weights, names=(), deep=Fals
         for plate in config.plates
         if plate.exclude == ["all"] and (not names or plate.plate in names)
     ]
-    if absent := absent_models(config, folder):
+    if absent := absent_models(config, folder) or unlike_models(config, folder):
         findings.append(Finding("error", "", absent[0], "\n".join(absent[1:-1]), absent[-1] if absent[1:] else ""))
     weights = config.segmentation.weights and Path(folder) / config.segmentation.weights
     if weights and weights.is_file():
