@@ -64,6 +64,12 @@ def rules_with(*needles):
         ({"embedding": {"layers": ["blocks.9"]}}, "embedding: efficientnet_lite0 has no layer 'blocks.9'"),
         ({"embedding": {"pooling": "mean+median"}}, "embedding: pooling: 'median' is none of mean, gem"),
         ({"segmentation": {"cells_channel": "X"}}, "segmentation.cells_channel: 'X' is not one of channels"),
+        ({"segmentation": {"threshold": "otsu"}}, "threshold is a setting of `engine: classical`"),
+        ({"segmentation": {"regularisation": 1}}, "regularisation is a setting of `cells: propagate` with"),
+        (
+            {"segmentation": {"cells_channel": "DNA", "ring": "5 px"}},
+            "ring is a setting of `cells: ring`, not of `cells: propagate` with",
+        ),
         ({"unit": "image"}, "unit: .*'cell', 'field' or 'tile'.*given: 'image'"),
         ({"unit": "tile", "embedding": {"neighbours": "mask"}}, "embedding.neighbours: mask needs `unit: cell`"),
         ({"unit": "tile", "tiles": {"size": "9 um"}}, "'9 um' needs images.pixel_size"),

@@ -39,7 +39,9 @@ class Segmentation(Section):
     )
     nuclei_channel: str | None = Field(None, description="Channel of the nuclei. Left out: the first of `channels`.")
     nucleus_diameter: Length | None = Field(
-        None, description="Typical diameter of a nucleus. Left out: estimated on every image."
+        None,
+        description="Typical diameter of a nucleus. Left out: estimated on every image, as a quarter of its "
+        "shorter side at most.",
     )
     minimum_diameter: Length | None = Field(
         None, description="Smaller nuclei are dropped. Left out: derived from the typical diameter."
@@ -72,8 +74,8 @@ class Segmentation(Section):
         0.3,
         ge=0,
         le=100,
-        description="Weight of distance against intensity, of `cells: propagate`: 0 follows intensity alone, "
-        "above 3 the nearest nucleus mostly wins.",
+        description="Weight of distance against intensity: 0 follows intensity alone, "
+        "above 3 the nearest nucleus mostly wins. Of `cells: propagate`.",
     )
     ring: Length | None = Field(
         None, description="Width of the ring where cells are rings. Left out: 0.3 nucleus diameters."
@@ -87,6 +89,12 @@ class Segmentation(Section):
                 raise ValueError(f"{given[0]} is a setting of `engine: {engine}`, not of `engine: {self.engine}`")
         if self.device == "cuda" and self.precision != "fp32":
             raise ValueError("precision is a setting of `device: cpu`, not of `device: cuda`")
+        way = self.cells if self.cells_channel else "ring"
+        regularisation = type(self).model_fields["regularisation"].default
+        if self.regularisation != regularisation and way != "propagate":
+            raise ValueError("regularisation is a setting of `cells: propagate` with a `cells_channel`")
+        if self.ring is not None and way != "ring":
+            raise ValueError(f"ring is a setting of `cells: ring`, not of `cells: {way}` with a `cells_channel`")
         return self
 
 

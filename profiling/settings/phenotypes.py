@@ -129,10 +129,16 @@ class Flags(Section):
         "keep", description="What happens to cells of fields whose segmentation probably failed."
     )
     debris_dna: float = Field(
-        0.25, ge=0, description="Debris: DNA (area × intensity) of the nucleus below this, the plate's median being 1."
+        0.25,
+        ge=0,
+        description="Debris: DNA (area × intensity) of the nucleus below this, the plate's median being 1, or an area "
+        "below a tenth of the median one.",
     )
     condensed_intensity: float = Field(
-        1.5, gt=1, description="Dead and mitotic: intensity of the nucleus above this, the plate's median being 1."
+        1.5,
+        gt=1,
+        description="Dead and mitotic: intensity of the nucleus above this, the plate's median being 1, and an area "
+        "below 0.8 of the median one.",
     )
     minimum_solidity: float = Field(
         0.88, ge=0, le=1, description="Irregular: solidity of the nucleus (area over that of its hull) below this."

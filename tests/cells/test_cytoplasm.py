@@ -14,7 +14,6 @@ from skimage.segmentation import expand_labels
 from profiling.cells import load_segmenter
 from profiling.cells.cytoplasm import expand_ring, flood_cells, median_diameter, propagate_cells
 from profiling.cells.propagate import propagate
-from profiling.settings import Segmentation
 
 DATA = Path(os.environ.get("PROFILING_DATA", Path(__file__).resolve().parents[2].parent / "shared" / "data"))
 WAYS = ("propagate", "watershed", "ring")
@@ -239,13 +238,6 @@ def test_wrong_settings_are_named():
         load().segment_cells(nuclei, np.full(nuclei.shape, np.nan))
     with pytest.raises(ValueError, match="shape"):
         load().segment_cells(nuclei, np.zeros((3, 3)))
-
-
-def test_settings_of_another_engine_are_refused(monkeypatch):
-    monkeypatch.setattr(Segmentation, "ENGINE_SETTINGS", {"another": ("threshold",)})
-    Segmentation(threshold="adaptive")
-    with pytest.raises(ValueError, match="threshold is a setting of `engine: another`"):
-        Segmentation(threshold="otsu")
 
 
 @pytest.mark.skipif(not (DATA / "bbbc013").exists(), reason=f"no public data in {DATA}")

@@ -95,8 +95,7 @@ def list_fields(folder):
     for part in ("images", "labels"):
         if not (folder / part).is_dir():
             raise ProfilingError(f"{folder} has no folder {part}/; annotated fields are images/NAME and labels/NAME.")
-    images = sorted(path for path in (folder / "images").iterdir() if path.suffix.lower() in SUFFIXES)
-    masks = sorted(path for path in (folder / "labels").iterdir() if path.suffix.lower() in SUFFIXES)
+    images, masks = (_list_images(folder / part) for part in ("images", "labels"))
     labels = {path.stem: path for path in masks}
     for kind, paths in (("images", images), ("labels", masks)):
         names = pd.Series([path.stem for path in paths], dtype=str)
@@ -119,8 +118,19 @@ def list_fields(folder):
             suffixes = names.str.extract(r"(\.[^.]+)$")[0].str.lower()
             names = names.where(~suffixes.isin(SUFFIXES), names.str.rpartition(".")[0])
             groups = dict(zip(names, index["field_group"]))
+            if not groups.keys() & set(table["group"]):
+                raise ProfilingError(
+                    f"{folder / 'index.csv'}: its first column, {index.columns[0]}, names none of the images; put the "
+                    "names of the images, with or without suffix, into the first column."
+                )
             table["group"] = [groups.get(name) or name for name in table["group"]]
     return table
+
+
+def _list_images(folder):
+    """Images of a folder, without the hidden files that macOS leaves beside them."""
+    paths = (path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+    return sorted(path for path in paths if not path.name.startswith("."))
 
 
 def read_pair(image, labels, components=False):

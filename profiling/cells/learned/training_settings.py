@@ -19,8 +19,8 @@ class Source(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     folder: Path = Field(description="Holds `images/NAME` and `labels/NAME` (PNG or TIFF), and `index.csv` if there "
-                         "is one, whose column `field_group` names the images that were cut from one field. A path "
-                         "that is not absolute is relative to the YAML file.")  # fmt: skip
+                         "is one, whose first column names images and whose `field_group` tells those that were cut "
+                         "from one field. A path that is not absolute is relative to the YAML file.")  # fmt: skip
     share: float | None = Field(None, gt=0, le=1, description="Share of the samples. Left out: what the others leave.")
     components: bool = Field(False, description="Whether every connected part of a label is a nucleus of its own.")
     hold_out: bool = Field(True, description="Whether some groups of this folder are kept for validation.")

@@ -214,6 +214,15 @@ def test_fields_are_found_by_name_whatever_their_suffix_and_without_a_group(anno
     assert samples.list_fields(annotated)["group"].tolist() == ["7", "7", "8", "f3", "9", "f5"]
 
 
+def test_an_index_that_names_no_image_is_told_and_hidden_files_are_none(annotated):
+    (annotated / "images" / "._f0.tif").write_bytes(b"of macOS")
+    assert len(samples.list_fields(annotated)) == 6
+    index = pd.read_csv(annotated / "index.csv")
+    index[["field_group", "image"]].to_csv(annotated / "index.csv", index=False)
+    with pytest.raises(ProfilingError, match="index.csv: its first column, field_group, names none of the images"):
+        samples.list_fields(annotated)
+
+
 def test_labels_are_any_whole_numbers_and_masks_are_told_from_them(annotated):
     path = annotated / "labels" / "f0.tif"
     labels = tifffile.imread(path)
