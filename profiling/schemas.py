@@ -405,14 +405,16 @@ TABLES = {
     "failures": Table(
         "failures.parquet",
         "what was lost",
-        ("Metadata_Plate", "Metadata_Well", "Metadata_Site", "Metadata_Channel", "Stage"),
+        (*_keys(FIELD), "Metadata_Channel", "Stage", "Reason"),
         (
             PLATE,
             WELL,
             *FIELD[2:],
             CHANNEL,
-            Column("Stage", STRING, "Stage that lost it; site, channel and well are null where all are meant"),
-            Column("Cells", INT, "Cells lost, null where not known"),
+            Column(
+                "Stage", STRING, "Stage that lost it; well, site, channel are null where all are meant or none is known"
+            ),
+            Column("Cells", INT, "Cells lost, null where not known; 0 where a field that a flag excludes has none"),
             Column("Reason", STRING, "What happened"),
             Column("Remedy", STRING, "What to do"),
         ),

@@ -28,7 +28,10 @@ from profiling.tables import (
 ROWS_A_COMPONENT = 10
 """Whitening as many components as there are rows puts all rows at the same distance from each other."""
 
-NOT_NORMALISED = "check the roles in its plate map, lower normalisation.minimum_wells, or set its reference to all"
+NOT_NORMALISED = (
+    "look at the fields that are left out and at the limits in `flags`, check the roles in its plate map, lower "
+    "normalisation.minimum_wells, or set its reference to all"
+)
 
 
 def scale(embeddings, cells, flags, cell_flags, platemap, settings, out):
@@ -37,7 +40,7 @@ def scale(embeddings, cells, flags, cell_flags, platemap, settings, out):
     A plate with fewer reference wells with cells than the settings ask for gets a reason in the place of a fit: it
     has no features, and the other plates go on.
     """
-    selected, _ = _select(cells, flags, cell_flags, platemap)
+    selected, left_out = _select(cells, flags, cell_flags, platemap)
     plate = read_table(platemap, "platemaps", ["Metadata_Plate"])["Metadata_Plate"].iloc[0]
     reference = selected
     if settings.reference == "negative_control":
@@ -48,7 +51,7 @@ def scale(embeddings, cells, flags, cell_flags, platemap, settings, out):
     if count < settings.minimum_wells:
         reason = (
             f"{count} reference wells ({settings.reference}) have cells that no flag excludes, "
-            f"{settings.minimum_wells} are needed"
+            f"{settings.minimum_wells} are needed{_most_left_out(left_out)}"
         )
         log.warning("plate %s is left out: %s", plate, reason)
         nothing = np.full(sample.shape[1], np.nan)
@@ -73,8 +76,9 @@ def reduce(scalers, settings, out):
     scalers = [path for path, fit in fits.items() if not str(fit["reason"])]
     if not scalers:
         raise ProfilingError(
-            "no plate can be normalised; check the roles in the plate maps, lower normalisation.minimum_wells, or "
-            "set normalisation.reference to all\n" + "\n".join(unfit)
+            "no plate can be normalised; look at the fields that are left out and at the limits in `flags`, check the "
+            "roles in the plate maps, lower normalisation.minimum_wells, or set normalisation.reference to all\n"
+            + "\n".join(unfit)
         )
     mads = np.stack([fits[path]["mad"] for path in scalers])
     usable = usable_features(mads)
@@ -149,6 +153,12 @@ def features(embeddings, cells, flags, cell_flags, platemap, scaler, reduction, 
             append(rows(frame, x))
     write_table(out_left, "failures", left_out.assign(Metadata_Channel=None, Stage="features"))
     log.info("%d cells, %d left out by flags", len(selected), left_out["Cells"].sum())
+
+
+def _most_left_out(left_out):
+    """What excludes most of a plate's fields, to be added to a sentence; nothing where none is excluded."""
+    fields = left_out.loc[left_out["Metadata_Site"].notna(), "Reason"].value_counts()
+    return f"; {fields.iloc[0]} of its fields are left out for: {fields.index[0]}" if len(fields) else ""
 
 
 def _select(cells, flags, cell_flags, platemap):

@@ -30,7 +30,8 @@ def select_cells(cells, flags, cell_flags, wells):
     left_out : pandas.DataFrame
         Field key, ``Reason`` and the number of ``Cells``: embedded cells that a flag excludes, a row a field where
         the field is flagged and a row a plate where the cells are. Selected and left-out cells add up to the
-        embedded ones.
+        embedded ones. An excluded field that has no cells, such as a blank one, is a row with 0; lost ones are listed
+        by the stage that lost them.
     """
     table = cells.merge(_field_flags(flags), how="left", on=FIELD_KEY, validate="many_to_one")
     table = table.merge(cell_flags, how="left", on=CELL_KEY, validate="one_to_one", suffixes=(None, "OfCell"))
@@ -40,6 +41,7 @@ def select_cells(cells, flags, cell_flags, wells):
     lost = table.loc[left, FIELD_KEY].astype("object").assign(Reason=of_field.fillna(_reason(of_cell))[left])
     lost.loc[of_field[left].isna(), FIELD_KEY[1:]] = None
     left_out = lost.groupby([*FIELD_KEY, "Reason"], dropna=False).size().rename("Cells").reset_index()
+    left_out = pd.concat([left_out, _without_cells(flags, lost)], ignore_index=True)
     kept = table.pop("Kept").str.cat(table.pop("Flags"), sep="; ", na_rep="").str.strip("; ")
     selected = table[chosen].drop(columns="Embedded").assign(Flags=kept[chosen].where(kept[chosen] != ""))
     known = wells.drop(columns=["Imaged", "Mapped"])
@@ -49,6 +51,14 @@ def select_cells(cells, flags, cell_flags, wells):
 
 def _reason(names):
     return pd.Series(np.where(names.eq(BORDER), "touches the border of the image", "flagged as " + names), names.index)
+
+
+def _without_cells(flags, lost):
+    """Excluded fields of which no cell was left out, without those whose images are lost."""
+    excluded = _field_flags(flags).dropna(subset="Excluding").rename(columns={"Excluding": "Reason"})
+    told = pd.concat([lost[FIELD_KEY], flags.loc[flags["Flags"].eq("lost"), FIELD_KEY]]).dropna()
+    known = pd.MultiIndex.from_frame(excluded[FIELD_KEY]).isin(pd.MultiIndex.from_frame(told))
+    return excluded.loc[~known, [*FIELD_KEY, "Reason"]].assign(Cells=0)
 
 
 def _field_flags(flags):

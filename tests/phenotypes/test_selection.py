@@ -63,6 +63,14 @@ def test_selected_and_left_out_cells_add_up(excluded, embedded, excluding, expec
     assert len(selected) + left_out["Cells"].sum() == sum(embedded)
 
 
+def test_an_excluded_field_without_cells_is_listed_and_a_lost_one_is_not_again():
+    cells = CELLS[CELLS["Metadata_Well"].eq("A01")].assign(Embedded=True)
+    _, left_out = select_cells(cells, flags(["A02"]), cell_flags(), WELLS)
+    assert left_out[["Metadata_Well", "Reason", "Cells"]].to_numpy().tolist() == [["A02", "DNA out of focus", 0]]
+    lost = flags(["A02"]).assign(Flags=pd.Series([None, "lost"], dtype="str"))
+    assert select_cells(cells, lost, cell_flags(), WELLS)[1].empty
+
+
 def test_flags_that_are_kept_are_noted_on_the_cells():
     named = cell_flags({2: "mitotic", 3: "border; dead", 4: "irregular"}, {4: "irregular"})
     selected, left_out = select_cells(CELLS.assign(Embedded=True), flags(noted=["A02"]), named, WELLS)
