@@ -119,12 +119,15 @@ TABLES = {
     ),
     "quality": Table(
         "quality/{plate}.parquet",
-        "field × channel; measured on raw pixels, no threshold applied",
+        "field × channel of the wells that are not left out; measured on raw pixels, no threshold applied, null where the "
+        "image is lost",
         _keys((*FIELD, CHANNEL)),
         (
             *FIELD,
             CHANNEL,
-            Column("FocusScore", DOUBLE, "Focus: higher is sharper (`profiling.images.focus_score`)"),
+            Column(
+                "FocusScore", DOUBLE, "Focus: higher is sharper (`profiling.images.focus_score`); null for blank fields"
+            ),
             Column("PowerLogLogSlope", DOUBLE, "Slope of the log-log power spectrum, lower is blurrier"),
             Column("SaturatedFraction", DOUBLE, "Share of pixels at the maximum of the effective bit depth"),
             Column("Minimum", DOUBLE, "Grey value"),
@@ -398,7 +401,7 @@ TABLES = {
             Column(
                 "Stability", DOUBLE, "Mean adjusted Rand index with fits of all seeds on random halves of the cells"
             ),
-            Column("Inertia", DOUBLE, "Sum of squared distances to the centres"),
+            Column("Inertia", DOUBLE, "Mean squared distance to the centres"),
             Column("PlateAssociation", DOUBLE, "Association of clusters with plates: 0 none, 1 complete"),
         ),
     ),
