@@ -119,14 +119,16 @@ TABLES = {
     ),
     "quality": Table(
         "quality/{plate}.parquet",
-        "field × channel of the wells that are not left out; measured on raw pixels, no threshold applied, null where the "
-        "image is lost",
+        "field × channel of the wells that are not left out; measured on raw pixels, no threshold applied; null where "
+        "the image is lost",
         _keys((*FIELD, CHANNEL)),
         (
             *FIELD,
             CHANNEL,
             Column(
-                "FocusScore", DOUBLE, "Focus: higher is sharper (`profiling.images.focus_score`); null for blank fields"
+                "FocusScore",
+                DOUBLE,
+                "Focus: higher is sharper (`profiling.images.focus_score`); null where there is nothing to judge",
             ),
             Column("PowerLogLogSlope", DOUBLE, "Slope of the log-log power spectrum, lower is blurrier"),
             Column("SaturatedFraction", DOUBLE, "Share of pixels at the maximum of the effective bit depth"),

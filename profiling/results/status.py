@@ -363,7 +363,7 @@ def _trouble_lines(status, folder):
     failed = status["jobs"][status["jobs"]["State"].eq("failed")]
     lines = []
     for row in failed.head(MOST_FAILURES).itertuples():
-        place = "" if row.Plate is None else f" plate {row.Plate}"
+        place = "" if pd.isna(row.Plate) else f" plate {row.Plate}"
         place += "" if pd.isna(row.Chunk) else f" chunk {row.Chunk}"
         lines += ["", f"failed: {row.Rule}{place} ({row.Log})", *(f"  {line}" for line in _last_words(folder, row.Log))]
     if len(failed) > MOST_FAILURES:
