@@ -331,6 +331,11 @@ def test_plates_that_give_doses_in_other_units_are_an_error(screen):
     assert not [found for found in check(screen, *rows, platemap={"concentration_unit": "uM"})[1]]
 
 
+def test_a_compound_that_is_misspelt_in_roles_is_told(sound_screen):
+    [found] = check(sound_screen, platemap={"roles": {"Taxxol": "positive_control", "DMSO": "negative_control"}})[1]
+    assert found.level == "warning" and "'Taxxol'" in found.what and found.remedy == "did you mean 'taxol'?"
+
+
 def test_what_is_missing_is_what_the_workflow_finds_missing(screen):
     random = np.random.default_rng(0)
     for path in random.choice(sorted(screen.glob("P1/*")), 20, replace=False):

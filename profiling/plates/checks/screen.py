@@ -3,6 +3,7 @@
 import os
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from difflib import get_close_matches
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -63,7 +64,13 @@ def check_screen(config, folder, read_header, check_weights, names=(), deep=Fals
         except ProfilingError as error:
             findings.append(Finding("error", "", f"segmentation.weights: {error}", "", ""))
     findings += [finding for check in checks for finding in check.findings]
-    return checks, [*findings, *odd_units(checks), *odd_plates(checks), *odd_jobs(checks, config)]
+    return checks, [
+        *findings,
+        *odd_units(checks),
+        *odd_roles(checks, config),
+        *odd_plates(checks),
+        *odd_jobs(checks, config),
+    ]
 
 
 def _on_all(work, plates):
@@ -104,6 +111,18 @@ def odd_units(checks):
         Finding("error", "", f"doses of {compound} are in several units", where, remedy)
         for compound, where, remedy in (unlike_units(pd.concat(maps)) if maps else [])
     ]
+
+
+def odd_roles(checks, config):
+    """Names in `platemap.roles` that no map has, but nearly."""
+    compounds = {name for check in checks if len(check.wells) for name in check.wells["Metadata_Compound"].dropna()}
+    lower = {name.lower(): name for name in compounds}
+    said = []
+    for name in config.platemap.roles:
+        if name not in compounds and (near := get_close_matches(name.lower(), lower, n=1, cutoff=0.8)):
+            what = f"platemap.roles names {name!r}, which is no compound of a plate map"
+            said.append(Finding("warning", "", what, "", f"did you mean {lower[near[0]]!r}?"))
+    return said
 
 
 def odd_plates(checks):
