@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import time
-import warnings
 
 from starts import command, snakemake, write_config
 
@@ -58,8 +57,8 @@ def start(screen, *arguments):
 def interrupt(screen, number, rule, *arguments, after=0.5):
     """Send a signal to Snakemake once it has started a job of a rule; returns what it said.
 
-    SIGINT goes to its jobs, too, as Ctrl-C does in a terminal; the others to Snakemake alone. Snakemake is to say that
-    it heard a SIGTERM. Once it was seen not to have, for a reason not found: then it is sent once more, with a warning.
+    SIGINT goes to its jobs, too, as Ctrl-C does in a terminal; the others to Snakemake alone. A SIGTERM that finds
+    Snakemake (9.27) recording a finished job hangs it: its handler waits for the lock that it holds. It is killed then.
     """
     process, said = start(screen, *arguments)
     while process.poll() is None and f"rule {rule}:" not in said.read_text():
@@ -70,8 +69,10 @@ def interrupt(screen, number, rule, *arguments, after=0.5):
     else:
         process.send_signal(number)
     if number == signal.SIGTERM and not _heard(process, said):
-        warnings.warn(f"Snakemake did not hear a SIGTERM at {rule}:\n{said.read_text()[-1000:]}", stacklevel=2)
-        process.send_signal(number)
+        process.kill()
+        process.wait()
+        unlock(screen)
+        return said.read_text()
     code = process.wait()
     assert code != 0, f"nothing was interrupted at {rule}:\n{said.read_text()[-3000:]}"
     return said.read_text()

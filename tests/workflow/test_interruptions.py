@@ -8,9 +8,9 @@ pytestmark = pytest.mark.xdist_group("small screen")
 
 MOMENTS = [
     ("quality", "SIGINT"),
-    ("merge_quality", "SIGTERM"),
     ("segment", "SIGKILL"),
     ("embed", "SIGINT"),
+    ("merge_cells", "SIGTERM"),
     ("scale", "SIGTERM"),
     ("features", "SIGKILL"),
     ("map", "SIGINT"),
