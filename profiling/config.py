@@ -80,7 +80,11 @@ RULES = {
 }
 """Top-level key → the rules that its edit starts (what follows them runs too)."""
 
-WHOLE_IMAGES = {"embedding": {"input_size": 224, "pooling": "mean+std"}, "wells": {"minimum_cells": 1}}
+WHOLE_IMAGES = {
+    "embedding": {"input_size": 224, "pooling": "mean+std"},
+    "wells": {"minimum_cells": 1},
+    "normalisation": {"minimum_cells": 1},
+}
 """Defaults of screens whose unit is a field or tile: it shows many cells, none of them in its middle, and a
 well has few of it."""
 
@@ -167,7 +171,8 @@ class Config(BaseModel):
         "cell",
         description="What is embedded and profiled: each segmented `cell`, or, without segmentation, each whole "
         "`field` (resized to a square of `embedding.input_size`) or each `tile` of it. A field or tile then stands "
-        "wherever a table says cell, and unless given `embedding.input_size` is 224 and `wells.minimum_cells` 1.",
+        "wherever a table says cell, and unless given `embedding.input_size` is 224 and `minimum_cells` of wells and "
+        "normalisation 1.",
     )
     models: s.Visible | None = Field(
         None,

@@ -275,9 +275,17 @@ def embedding_columns(schema):
 
 
 def embedding_arrays(features, dtype):
-    """A matrix (cells, features) as a fixed-size list column of the dtype given."""
-    values = pa.array(np.ascontiguousarray(features, dtype=dtype).ravel())
-    return pa.FixedSizeListArray.from_arrays(values, features.shape[1])
+    """A matrix (cells, features) as a fixed-size list column of the dtype given; TableError where it is too narrow."""
+    with np.errstate(over="ignore"):
+        values = np.ascontiguousarray(features, dtype=dtype)
+    if not np.isfinite(values).all():
+        remedy = (
+            "set embedding.dtype to float32" if np.isfinite(features).all() else "take another network or precision"
+        )
+        raise TableError(
+            f"the network gives features up to {np.abs(features).max():.3g}, not finite as {dtype}; {remedy}"
+        )
+    return pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), features.shape[1])
 
 
 def _plate_files(results, name, plates):

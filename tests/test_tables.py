@@ -283,6 +283,13 @@ def test_read_cells(screen):
         read_cells(screen / "results", ["P9"])
 
 
+def test_features_that_a_type_cannot_hold_are_told():
+    with pytest.raises(TableError, match=r"up to 1e\+05, not finite as float16; set embedding.dtype to float32"):
+        embedding_arrays(np.array([[1.0, -1e5]], np.float32), "float16")
+    with pytest.raises(TableError, match="take another network"):
+        embedding_arrays(np.array([[1.0, np.nan]], np.float32), "float32")
+
+
 def test_read_embeddings(tmp_path):
     rng = np.random.default_rng(0)
     values = rng.normal(size=(6, 2 * WIDTH)).astype(np.float16)

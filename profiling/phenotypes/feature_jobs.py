@@ -37,7 +37,7 @@ NOT_NORMALISED = (
 def scale(embeddings, cells, flags, cell_flags, platemap, settings, out):
     """Fit the robust z-score of a plate and the moments of its scaled embeddings, as arrays in one .npz.
 
-    A plate with fewer reference wells with cells than the settings ask for gets a reason in the place of a fit: it
+    A plate with fewer reference wells of enough cells than the settings ask for gets a reason in the place of a fit: it
     has no features, and the other plates go on.
     """
     selected, left_out = _select(cells, flags, cell_flags, platemap)
@@ -45,13 +45,13 @@ def scale(embeddings, cells, flags, cell_flags, platemap, settings, out):
     reference = selected
     if settings.reference == "negative_control":
         reference = selected[selected["Metadata_Role"].eq("negative_control")]
-    count = reference["Metadata_Well"].nunique()
+    count = int((reference["Metadata_Well"].value_counts() >= settings.minimum_cells).sum())
     limit = settings.cells_per_well
     sample = _embeddings_of(embeddings, _at_most(selected, limit))
     if count < settings.minimum_wells:
         reason = (
-            f"{count} reference wells ({settings.reference}) have cells that no flag excludes, "
-            f"{settings.minimum_wells} are needed{_most_left_out(left_out)}"
+            f"{count} reference wells ({settings.reference}) have {settings.minimum_cells} cells or more that no flag "
+            f"excludes, {settings.minimum_wells} are needed{_most_left_out(left_out)}"
         )
         log.warning("plate %s is left out: %s", plate, reason)
         nothing = np.full(sample.shape[1], np.nan)

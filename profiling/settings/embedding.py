@@ -11,7 +11,7 @@ from profiling.settings.section import Length, Section, Visible
 class Embedding(Section):
     """Per-cell features of a pretrained network."""
 
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     untracked: ClassVar[frozenset] = frozenset({"device", "batch_size"})
 
     backbone: Visible = Field(

@@ -117,7 +117,7 @@ class Illumination(Section):
         "auto", description="Camera offset in grey values; `auto` estimates it from the plate's images."
     )
     minimum_fields: int = Field(
-        24, ge=1, description="With fewer readable fields no flat field is fitted and the image is kept."
+        24, ge=8, description="With fewer readable fields no flat field is fitted and the image is kept."
     )
     maximum_fields: int = Field(500, ge=1, description="Fields used at most, spread evenly over the plate.")
 

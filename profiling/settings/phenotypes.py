@@ -172,7 +172,13 @@ class Normalisation(Section):
         description="Wells that median and MAD come from: negative controls, or all wells where a screen has none.",
     )
     minimum_wells: int = Field(
-        3, ge=1, description="Reference wells with cells that a plate needs; with fewer it stops with a message."
+        3, ge=1, description="Reference wells that a plate needs; with fewer it is left out, with the reason."
+    )
+    minimum_cells: int = Field(
+        10,
+        ge=1,
+        description="Cells that a reference well needs to be one: a few have no spread to scale by, and what is scaled "
+        "by them takes the principal components of the screen.",
     )
     clip: float = Field(10.0, gt=0, description="Robust z-scores are clipped to ± this.")
     cells_per_well: int = Field(

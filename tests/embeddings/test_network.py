@@ -148,9 +148,12 @@ def test_features_averaged_over_rotations_do_not_change_with_the_rotation(lite0,
     assert ((mirrored - expected).abs().max() <= 1e-5 * scale) == (rotations == 8)
 
 
-def test_input_scaled_by_crop_forgets_gain_and_offset(lite0):
-    network = FeatureNetwork(replace(lite0, per_crop=True, mean=(0.0,) * 3, std=(1.0,) * 3), "mean")
+def test_input_scaled_by_crop_forgets_gain_and_offset():
+    backbone = load_backbone(scaling="crop", size=64)
     given = images(2)
+    prepared = Prepare(backbone)(given)
+    assert prepared.mean((2, 3)).abs().max() < 1e-5 and (prepared.std((2, 3)) - 1).abs().max() < 1e-2
+    network = FeatureNetwork(backbone, "mean")
     with torch.inference_mode():
         expected, changed, flat = network(given), network(0.3 * given + 0.2), network(torch.full_like(given, 0.4))
     assert (changed - expected).abs().max() <= 1e-3 * expected.abs().max()

@@ -26,7 +26,7 @@ from profiling.plates.wells import LAYOUTS, parse_well, plate_wells, well_name
 
 CHANNELS = ["DNA", "Actin"]
 WELLS = plate_wells(24)
-CONFIG = {"channels": CHANNELS, "chunks_per_plate": 1, "illumination": {"minimum_fields": 5}}
+CONFIG = {"channels": CHANNELS, "chunks_per_plate": 1, "illumination": {"minimum_fields": 8}}
 
 
 def header(path):

@@ -34,6 +34,7 @@ CONFIG = {
     "clusters": {"k": 3, "n_init": 10, "sweep": [2, 3], "sweep_seeds": 2},
     "map": {"iterations": 20},
     "statistics": {"permutations": 99},
+    "normalisation": {"minimum_cells": 2},
     "wells": {"minimum_cells": 2},
 }
 

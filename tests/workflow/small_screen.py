@@ -20,7 +20,7 @@ CONFIG = {
     "images": {"reader": "pattern", "pattern": r"_(?P<well>[A-Z]\d\d)_s(?P<site>\d+)_(?P<channel>\w+)\.tif$"},
     "segmentation": {"engine": "classical", "nucleus_diameter": "22 px"},
     "embedding": {"crop": "64 px", "input_size": 64, "device": "cpu"},
-    "normalisation": {"reference": "all"},
+    "normalisation": {"reference": "all", "minimum_cells": 1},
     "clusters": {"k": 2, "n_init": 10, "sweep": [2], "sweep_seeds": 2},
     "map": {"iterations": 20},
     "statistics": {"permutations": 99},

@@ -41,7 +41,7 @@ class Backbone:
     layouts : list of Layout
         Of the layers' outputs.
     per_crop : bool
-        Whether each channel of each image is standardised by itself, in place of `mean` and `std`.
+        Whether each channel of each image is standardised by itself, before `mean` and `std`.
     tokens : {"both", "class", "mean"}
     rotations : {1, 4, 8}
         See :class:`profiling.embeddings.network.FeatureNetwork`.
@@ -104,7 +104,8 @@ def load_backbone(
     mean, std : list of float, optional
         Of the input, a value a channel or one for all. Default: what the network was trained with.
     scaling : {"plate", "crop"}
-        ``crop`` standardises each channel of each image by itself, in place of mean and std.
+        ``crop`` standardises each channel of each image by itself, in place of the mean and std that the network was
+        trained with; those given are applied after it.
     tokens, rotations
         As in :class:`profiling.embeddings.network.FeatureNetwork`.
 
@@ -148,6 +149,8 @@ def load_backbone(
     if tokens == "class" and any(layout.kind == "tokens" and not layout.prefix for layout in layouts):
         raise BackboneError(f"{name} has no class token at {', '.join(layers)}; set embedding.tokens to mean")
     per_crop = scaling == "crop"
+    if per_crop:  # what the network was trained with would be applied on top
+        found = None, None
     return Backbone(
         name=name,
         network=network,
