@@ -156,7 +156,7 @@ TABLES = {
             Column("Low", DOUBLE, "Corrected intensity that becomes 0 for the network"),
             Column("High", DOUBLE, "Corrected intensity that becomes 1 for the network"),
             Column("DarkOffset", DOUBLE, "Grey value subtracted from every pixel"),
-            Column("FlatFieldFields", INT, "Fields the flat field was fitted on; 0: none was fitted"),
+            Column("FlatFieldFields", INT, "Fields looked at for the flat field; `Reason` says where none was fitted"),
             Column("LimitFields", INT, "Fields the limits were taken from"),
             Column("Reason", STRING, "Why there is no flat field, or a warning; null where all is well"),
         ),

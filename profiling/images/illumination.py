@@ -15,6 +15,7 @@ from profiling.images.offset import stored_zero
 SHRUNK_SIDE = 64  # pixels; illumination is smooth, and thousands of shrunk fields fit in memory
 LOWER_SIDE = 0.25  # expectile of a field's pixels that follows its background rather than its cells
 ITERATIONS = 8
+DIMMEST = 3.0  # grey values of background above a given offset; below, the logarithm follows rounding and offset
 GROUPS = 4  # of fields, fitted apart to learn how far a surface can be trusted
 TOLERANCE = {4: 0.1, 2: 0.4}  # by degree: largest uncertainty of a surface, as a share of its own variation
 PIXELS_PER_IMAGE = 4096  # for intensity limits
@@ -56,7 +57,7 @@ def fit_illumination(fields, dark="auto", minimum_fields=24, comfortable=250):
         ``flat`` is scaled so that its 2nd percentile is 1 and clipped below at 1, as CellProfiler's
         CorrectIlluminationCalculate does; all ones without a correction, and (1, 1) if there is no field.
     """
-    shrunk, shape, skipped, zero = _collect(fields)
+    shrunk, shape, skipped, zero, integers = _collect(fields)
     notes = [f"{skipped} fields of another shape left out"] if skipped else []
     needed = max(minimum_fields, 2 * GROUPS)
     if len(shrunk) < needed:
@@ -65,12 +66,14 @@ def fit_illumination(fields, dark="auto", minimum_fields=24, comfortable=250):
         return Flatfield(np.ones(shape, np.float32), known_dark, len(shrunk), "; ".join(notes))
     if len(shrunk) < comfortable:
         notes.insert(0, f"uncertain: {len(shrunk)} fields, about {comfortable} are comfortable")
+    least = DIMMEST if integers and dark != "auto" else 0
     if dark == "auto":
         dark = _estimate_dark(shrunk, zero) if len(shrunk) >= comfortable else zero
     signal = shrunk - np.float32(dark)
     typical = np.median(signal)
-    if typical <= 0:
-        notes.insert(0, f"no correction: half of the pixels do not exceed the dark offset {dark:g}")
+    if typical <= least:
+        above = f" by more than {least:g} grey values" if least else ""
+        notes.insert(0, f"no correction: half of the pixels do not exceed the dark offset {dark:g}{above}")
         return Flatfield(np.ones(shape, np.float32), float(dark), len(shrunk), "; ".join(notes))
     surface = _fit_surface(np.log(np.maximum(signal, 0.05 * typical)))
     if surface is None:
@@ -181,19 +184,24 @@ def read_flatfield(path):
 
 
 def _collect(fields):
-    """Shrink every field; the stack of the most frequent shape, that shape, the number of others, the stored zero."""
+    """Shrink every field.
+
+    Returns the stack of the most frequent shape, that shape, the number of others, the stored zero, and whether all
+    values are integers.
+    """
     by_shape = defaultdict(list)
-    zeros = set()
+    zeros, integers = set(), True
     for field in fields:
         zeros.add(stored_zero(field))
+        integers = integers and np.issubdtype(field.dtype, np.integer)
         ratio = min(1, SHRUNK_SIDE / max(field.shape))
         size = [max(1, round(side * ratio)) for side in field.shape[::-1]]
         by_shape[field.shape].append(cv2.resize(field.astype(np.float32), size, interpolation=cv2.INTER_AREA))
     if not by_shape:
-        return np.empty((0, 1, 1), np.float32), (1, 1), 0, 0
+        return np.empty((0, 1, 1), np.float32), (1, 1), 0, 0, integers
     shape = max(by_shape, key=lambda shape: len(by_shape[shape]))
     others = sum(map(len, by_shape.values())) - len(by_shape[shape])
-    return np.stack(by_shape[shape]), shape, others, min(zeros)
+    return np.stack(by_shape[shape]), shape, others, min(zeros), integers
 
 
 def _estimate_dark(shrunk, zero):

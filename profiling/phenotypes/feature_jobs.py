@@ -148,11 +148,34 @@ def features(embeddings, cells, flags, cell_flags, platemap, scaler, reduction, 
         )
         log.warning("plate %s: %s", plate, reason)
         left_out = pd.concat([left_out, _of_plate(plate, reason, "look at the quality of its reference wells")])
+    if not reason:
+        for channel in flat_channels(scaler["names"], ~kept & ~usable_features(scaler["mad"])):
+            told = f"channel {channel} has no spread in its reference wells: no plate's profiles have its features"
+            remedy = "look at the channel on this plate, or exclude the plate"
+            left_out = pd.concat([left_out, _of_plate(plate, told, remedy)])
     with table_writer(out, "features", empty, reduction=fingerprint(fitted)) as append:
         for frame, x in _wells_of(embeddings, selected):
             append(rows(frame, x))
     write_table(out_left, "failures", left_out.assign(Metadata_Channel=None, Stage="features"))
     log.info("%d cells, %d left out by flags", len(selected), left_out["Cells"].sum())
+
+
+def flat_channels(names, flat):
+    """Channels of which most features are flat; the odd one may be so on every plate, as a network's dead ones are.
+
+    Parameters
+    ----------
+    names : (features,) array of str
+        As `Embedding_DNA[0]`.
+    flat : (features,) bool
+
+    Returns
+    -------
+    list of str
+    """
+    channels = pd.Series(names).str.extract(r"^Embedding_(.*)\[")[0]
+    shares = pd.Series(flat).groupby(channels).mean()
+    return shares.index[shares > 0.5].tolist()
 
 
 def _most_left_out(left_out):

@@ -110,11 +110,12 @@ class Quality(Section):
 class Illumination(Section):
     """Flat field and dark offset of each plate and channel."""
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     correct: bool = Field(True, description="Whether images are divided by a flat field.")
     dark: float | Literal["auto"] = Field(
-        "auto", description="Camera offset in grey values; `auto` estimates it from the plate's images."
+        "auto",
+        description="Camera offset in grey values; `auto` estimates it from 250 fields on, else takes the stored zero.",
     )
     minimum_fields: int = Field(
         24, ge=8, description="With fewer readable fields no flat field is fitted and the image is kept."

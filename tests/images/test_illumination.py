@@ -118,6 +118,15 @@ def test_too_few_fields_are_not_corrected():
     np.testing.assert_array_equal(correct(np.full((3, 4), DARK), none.flat, none.dark), np.zeros((3, 4)))
 
 
+def test_a_background_that_hardly_exceeds_a_given_offset_tells_no_light():
+    """Its logarithm follows the rounding, and whether the offset is right to a grey value."""
+    flat = vignette(loss=0.5)
+    fitted = fit_illumination(fields(40, flat, cells=(2, 4), background=1), dark=DARK + 1)
+    assert "by more than 3 grey values" in fitted.reason and (fitted.flat == 1).all()
+    fitted = fit_illumination(fields(40, flat, cells=(2, 4), background=20), dark=DARK + 1)
+    assert relative_error(fitted.flat, flat) < 0.5 * relative_error(np.ones(SHAPE), flat)
+
+
 def test_a_dark_offset_above_the_pixels_is_reported():
     fitted = fit_illumination(fields(24, vignette()), dark=5000)
     np.testing.assert_array_equal(fitted.flat, np.ones(SHAPE))

@@ -1,9 +1,11 @@
 """A plate that cannot be normalised is left out, with the reason."""
 
+import numpy as np
 import pytest
 from commands import PLATES
 
 from profiling.cli import main
+from profiling.phenotypes.feature_jobs import flat_channels
 from profiling.phenotypes.models import load_arrays
 
 pytestmark = pytest.mark.xdist_group("results")
@@ -28,3 +30,9 @@ def test_reference_wells_count_that_have_enough_cells(small_screen, tmp_path, se
     assert main(words) == 0
     found = str(load_arrays(tmp_path / "scaler.npz")["reason"])
     assert reason in found and bool(found) == bool(reason)
+
+
+def test_a_channel_is_flat_where_most_of_its_features_are():
+    names = np.array([f"Embedding_{channel}[{number}]" for channel in ("DNA", "ER, 2") for number in range(4)])
+    assert flat_channels(names, np.array([0, 1, 0, 0, 1, 1, 1, 0], bool)) == ["ER, 2"]
+    assert flat_channels(names, np.zeros(8, bool)) == []
