@@ -36,6 +36,11 @@ def odd_headers(images):
         return []
     said = []
     sizes = read["Width"].astype(int).astype(str) + " x " + read["Height"].astype(int).astype(str)
+    by_channel = {channel: set(values) for channel, values in sizes.groupby(read["Metadata_Channel"])}
+    if not set.intersection(*by_channel.values()):
+        where = listed([f"{min(values)} ({channel})" for channel, values in by_channel.items()], 6)
+        what = "channels of different sizes: their fields cannot be put together, and lose all cells"
+        return [("error", what, where, "export them alike, without binning, or leave a channel out of `channels`")]
     for values, what, remedy in (
         (
             sizes,
