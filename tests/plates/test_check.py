@@ -129,7 +129,7 @@ def further_channel(folder):
 
 def other_binning(folder):
     for path in folder.glob("P1/*_Actin.tif"):
-        image(path, "100 50 uint16 1")
+        image(path, "100 99 uint16 1")
 
 
 def other_size(folder):
@@ -175,7 +175,7 @@ FAULTS = {
     illegible: ("warning", "well names that cannot be read", "'ZZ99'"),
     unplaced: ("warning", "does not match images.pattern", "1 file, such as my favourite cell.tif"),
     further_channel: ("note", "channel Brightfield of the images is not in the configuration", "1 image"),
-    other_binning: ("error", "channels of different sizes", "100 x 50 (Actin), 100 x 100 (DNA)"),
+    other_binning: ("error", "channels of different sizes", "100 x 99 (Actin), 100 x 100 (DNA)"),
     other_size: ("warning", "images of several sizes", "1000 x 900 (DNA)"),
     other_type: ("warning", "images of several types", "such as D06_s2_DNA.tif"),
     pages: ("warning", "files of 3 pages, of which only the first is used", "D06_s2_DNA.tif"),
