@@ -84,6 +84,9 @@ def _twins(quality, lost):
     Images of one value are alike without being copies: those of a marker that is nowhere, for instance.
     """
     name = quality["Metadata_Well"] + " site " + quality["Metadata_Site"].astype("str")
+    for word, column in (("time", "Metadata_Time"), ("plane", "Metadata_Z")):
+        if quality[column].nunique() > 1:
+            name = name + f" {word} " + quality[column].astype("str")
     name = name + " " + quality["Metadata_Channel"]
     twins = pd.Series(None, index=quality.index, dtype="str")
     alike = quality[~lost & quality["Minimum"].lt(quality["Maximum"])].groupby("PixelHash").groups

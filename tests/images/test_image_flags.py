@@ -68,6 +68,14 @@ def test_copies_are_duplicates_and_dark_markers_are_not():
     assert flags.loc[[2, 4], "Flags"].eq("duplicate").all() and flags.loc[[2, 4], "Excluded"].all()
 
 
+def test_a_copy_is_named_by_its_time():
+    quality, fields = plate([0.9])
+    quality = pd.concat([quality, quality.assign(Metadata_Time=1)], ignore_index=True)
+    fields = pd.concat([fields, fields.assign(Metadata_Time=1)], ignore_index=True)
+    detail = flag_images(quality, fields, "DNA", Flags())["Detail"].tolist()
+    assert detail[0] == "same pixels as A01 site 1 time 1 DNA" and detail[2] == "same pixels as A01 site 1 time 0 DNA"
+
+
 def test_a_field_that_the_fields_table_lacks_has_no_score():
     quality, fields = plate([0.9, 0.1, 0.9])
     assert flag_images(quality, fields.drop(index=1), "DNA", Flags())["Flags"].isna().all()
