@@ -85,7 +85,7 @@ def _twins(quality, lost):
     """
     name = quality["Metadata_Well"] + " site " + quality["Metadata_Site"].astype("str")
     for word, column in (("time", "Metadata_Time"), ("plane", "Metadata_Z")):
-        if quality[column].nunique() > 1:
+        if quality[column].min() != quality[column].max():
             name = name + f" {word} " + quality[column].astype("str")
     name = name + " " + quality["Metadata_Channel"]
     twins = pd.Series(None, index=quality.index, dtype="str")
