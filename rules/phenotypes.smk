@@ -19,6 +19,7 @@ rule platemap:
         batch=lambda wildcards: PLATES[wildcards.plate].batch or wildcards.plate,
         map=platemap_option,
         compounds=compounds_option(),
+        hashes=lambda wildcards: [hash_file(path) for path in [*platemap_file(wildcards), *compounds_file()]],
         settings=lambda wildcards: settings("platemap"),
     shell:
         "profiling platemap --plate {wildcards.plate} --batch={params.batch:q} --layout {params.layout}"
@@ -95,6 +96,7 @@ if CONFIG.models:
             gpu=0,
         params:
             models=CONFIG.models,
+            hashes=lambda wildcards: [hash_file(os.path.join(CONFIG.models, name)) for name in MODELS],
             results=lambda wildcards, output: os.path.dirname(os.path.dirname(output[0])),
             channels=CONFIG.channels,
             unit=CONFIG.unit,

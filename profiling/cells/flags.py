@@ -123,7 +123,8 @@ def _far_off(values, whole, mads):
     """
     logs = np.log(values.astype("float64").clip(lower=1e-6))
     distance = (logs - logs[whole].median()).abs()
-    return distance > mads * 1.4826 * distance[whole].median()
+    spread = distance[whole].median()
+    return (distance > mads * 1.4826 * spread) & (spread > 0)
 
 
 def _join(found):

@@ -30,7 +30,7 @@ ROWS_A_COMPONENT = 10
 
 NOT_NORMALISED = (
     "look at the fields that are left out and at the limits in `flags`, check the roles in its plate map, lower "
-    "normalisation.minimum_wells, or set its reference to all"
+    "normalisation.minimum_cells or minimum_wells, or set its reference to all"
 )
 
 
@@ -77,8 +77,8 @@ def reduce(scalers, settings, out):
     if not scalers:
         raise ProfilingError(
             "no plate can be normalised; look at the fields that are left out and at the limits in `flags`, check the "
-            "roles in the plate maps, lower normalisation.minimum_wells, or set normalisation.reference to all\n"
-            + "\n".join(unfit)
+            "roles in the plate maps, lower normalisation.minimum_cells or minimum_wells, or set "
+            "normalisation.reference to all\n" + "\n".join(unfit)
         )
     mads = np.stack([fits[path]["mad"] for path in scalers])
     usable = usable_features(mads)

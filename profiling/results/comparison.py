@@ -187,7 +187,7 @@ def _compare_column(one, other, column):
         return
     numbers = [_numbers(values) for values in (one, other)]
     if numbers[0] is None or numbers[1] is None or numbers[0].shape != numbers[1].shape:
-        texts = [np.asarray(values.to_pylist(), dtype="object") for values in (one, other)]
+        texts = [values.to_pylist() for values in (one, other)]
         column.differ += sum(a is not b and a != b for a, b in zip(*texts, strict=True))
         return
     a, b = numbers

@@ -24,6 +24,8 @@ READERS = (
 
 Reader = Literal[READERS]
 
+FEWEST_FIELDS = 8  # a flat field needs
+
 
 class Images(Section):
     """How the images of a plate are found and named."""
@@ -118,7 +120,7 @@ class Illumination(Section):
         description="Camera offset in grey values; `auto` estimates it from 250 fields on, else takes the stored zero.",
     )
     minimum_fields: int = Field(
-        24, ge=8, description="With fewer readable fields no flat field is fitted and the image is kept."
+        24, ge=FEWEST_FIELDS, description="With fewer readable fields no flat field is fitted and the image is kept."
     )
     maximum_fields: int = Field(500, ge=1, description="Fields used at most, spread evenly over the plate.")
 

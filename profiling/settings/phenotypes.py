@@ -177,7 +177,7 @@ class Normalisation(Section):
     minimum_cells: int = Field(
         10,
         ge=1,
-        description="Cells that a reference well needs to be one: a few have no spread to scale by, and what is scaled "
+        description="Cells that a reference well needs to count: a few have no spread to scale by, and what is scaled "
         "by them takes the principal components of the screen.",
     )
     clip: float = Field(10.0, gt=0, description="Robust z-scores are clipped to ± this.")

@@ -11,7 +11,7 @@ from sklearn.metrics import adjusted_rand_score
 from test_verify import edited, rewrite
 
 from profiling.cli import main
-from profiling.results.comparison import Column, cluster_names, rand_index
+from profiling.results.comparison import Column, _compare_column, cluster_names, rand_index
 from profiling.results.diff import compare_results, diff_lines
 
 pytestmark = pytest.mark.xdist_group("results")
@@ -122,6 +122,13 @@ def test_renumbered_clusters_are_told_and_compared_by_their_old_numbers(pair):
     assert found["clusters"] == (1.0, {3: 1, 1: 2, 2: 3}) and not found["equal"]
     assert found["numbers"].empty and found["tables"].empty
     assert "the same clusters by other numbers: 1 was 2, 2 was 3, 3 was 1" in "\n".join(diff_lines(found))
+
+
+def test_embeddings_of_another_length_differ_in_every_row():
+    one, other = (pa.array([[1.0] * length, [2.0] * length], pa.list_(pa.float32(), length)) for length in (3, 2))
+    column = Column()
+    _compare_column(one, other, column)
+    assert column.differ == 2
 
 
 def test_embeddings_differ_by_their_largest_number(pair):

@@ -89,7 +89,7 @@ def list_fields(folder):
     Raises
     ------
     ProfilingError
-        If a folder or a label image is missing, two of them have one name, or ``index.csv`` is no table.
+        If a folder or a label image is missing, two of them have one name, or ``index.csv`` is no such table.
     """
     folder = Path(folder)
     for part in ("images", "labels"):
@@ -113,17 +113,22 @@ def list_fields(folder):
             index = pd.read_csv(folder / "index.csv", dtype=str, keep_default_na=False)
         except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError, OSError) as error:
             raise ProfilingError(f"{folder / 'index.csv'} cannot be read as a table: {str(error).strip()}.") from None
+        index.columns = index.columns.str.strip()
+        if index.empty or "field_group" not in index:
+            raise ProfilingError(
+                f"{folder / 'index.csv'} has no rows, or no column field_group (its columns: "
+                f"{', '.join(index.columns)}); separate them by commas, or remove the file."
+            )
         names = index[index.columns[0]]
-        if "field_group" in index:
-            suffixes = names.str.extract(r"(\.[^.]+)$")[0].str.lower()
-            names = names.where(~suffixes.isin(SUFFIXES), names.str.rpartition(".")[0])
-            groups = dict(zip(names, index["field_group"]))
-            if not groups.keys() & set(table["group"]):
-                raise ProfilingError(
-                    f"{folder / 'index.csv'}: its first column, {index.columns[0]}, names none of the images; put the "
-                    "names of the images, with or without suffix, into the first column."
-                )
-            table["group"] = [groups.get(name) or name for name in table["group"]]
+        suffixes = names.str.extract(r"(\.[^.]+)$")[0].str.lower()
+        names = names.where(~suffixes.isin(SUFFIXES), names.str.rpartition(".")[0])
+        groups = dict(zip(names, index["field_group"]))
+        if not groups.keys() & set(table["group"]):
+            raise ProfilingError(
+                f"{folder / 'index.csv'}: its first column, {index.columns[0]}, names none of the images; put the "
+                "names of the images, with or without suffix, into the first column."
+            )
+        table["group"] = [groups.get(name) or name for name in table["group"]]
     return table
 
 

@@ -80,7 +80,7 @@ def train(settings, out):
     parts = {"network": network, "average": average, "optimizer": optimizer, "schedule": schedule}
     facts = describe_run(settings, annotations)
     first = resume(out, facts, parts)
-    samples = Samples(annotations, settings, first * settings.batch_size)
+    samples = Samples(annotations, settings, first // settings.uses * settings.batch_size)
     loader = DataLoader(
         samples,
         settings.batch_size,
@@ -88,9 +88,13 @@ def train(settings, out):
         worker_init_fn=_single_thread,
         pin_memory=device.type == "cuda",
     )
+    batches, batch = iter(loader), None
     losses, metrics, start = [], {}, time.monotonic()
-    for step, batch in enumerate(loader, first + 1):
-        inputs, *truth = (part.to(device, non_blocking=True).float() for part in batch)
+    for step in range(first + 1, settings.steps + 1):
+        use = (step - 1) % settings.uses
+        if use == 0 or batch is None:
+            batch = [part.to(device, non_blocking=True).float() for part in next(batches)]
+        inputs, *truth = turn(*batch, use)
         enabled = settings.precision == "bf16"
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=enabled):
             outputs = network(inputs.contiguous(memory_format=torch.channels_last))
@@ -123,6 +127,31 @@ def train(settings, out):
     counts = {"steps": settings.steps, "batch_size": settings.batch_size, "fields": len(annotations.fields)}
     write_weights(out / "nuclei.safetensors", state, {**{name: str(n) for name, n in counts.items()}, **figures})
     return metrics
+
+
+def turn(inputs, maps, weight, radius, number):
+    """One of the eight rotations and mirror images of a batch.
+
+    Parameters
+    ----------
+    inputs, maps, weight, radius : tensors (N, 2, H, H), (N, 4, H, H), (N, H, H), (N, H, H)
+        See `samples.sample`.
+    number : int
+        0 to 7; 0 leaves the batch as it is.
+
+    Returns
+    -------
+    inputs, maps, weight, radius
+        The offsets to the centroids are turned with the image.
+    """
+    down, across, transposed = number & 1, number & 2, number & 4
+    axes = [axis for axis, flipped in ((-2, down), (-1, across)) if flipped]
+    signs = maps.new_tensor([1, 1, -1 if down else 1, -1 if across else 1])[:, None, None]
+    parts = [part.flip(axes) for part in (inputs, maps * signs, weight, radius)]
+    if transposed:
+        inputs, maps, weight, radius = (part.transpose(-2, -1) for part in parts)
+        return inputs, maps[:, [0, 1, 3, 2]], weight, radius
+    return parts
 
 
 def losses_of(outputs, maps, weight, radius):
@@ -231,12 +260,12 @@ class Samples(Dataset):
         self.annotations, self.settings, self.done = annotations, settings, done
 
     def __len__(self):
-        return self.settings.steps * self.settings.batch_size - self.done
+        return -(-self.settings.steps // self.settings.uses) * self.settings.batch_size - self.done
 
     def __getitem__(self, index):
         fields, weights, _ = self.annotations
         parts = sample(fields, weights, NOMINAL_DIAMETER, self.settings.size, self.settings.seed, self.done + index)
-        return tuple(np.asarray(part, np.float16) for part in parts)  # half as much to hand from process to process
+        return tuple(torch.from_numpy(part).half() for part in parts)  # half as much to hand from process to process
 
 
 def _first_network(settings):

@@ -7,6 +7,7 @@ Every function takes tables and gives a list of level, what, where and remedy, a
 from profiling.plates.checks.findings import counted, listed, say_wells
 from profiling.plates.planes import FIELD
 from profiling.plates.wells import LAYOUTS, parse_well
+from profiling.settings.images import FEWEST_FIELDS
 
 FEW_OUTSIDE = 0.05  # share of a plate's wells; so few outside of it are misspelt rather than of a larger plate
 SAME_SIZE = 0.5  # share of a channel's files of one size, from which on a smaller one is suspect
@@ -265,5 +266,6 @@ def few_fields(images, illumination):
     if not illumination.correct or fields >= illumination.minimum_fields:
         return []
     what = f"fewer than {illumination.minimum_fields} fields, so that no flat field is fitted"
-    remedy = "images are used uncorrected; lower illumination.minimum_fields if you know better"
+    lower = "; lower illumination.minimum_fields if you know better" if fields >= FEWEST_FIELDS else ""
+    remedy = f"images are used uncorrected{lower}"
     return [("note", what, counted(fields, "field"), remedy)]

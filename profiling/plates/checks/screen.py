@@ -56,7 +56,7 @@ def check_screen(config, folder, read_header, check_weights, names=(), deep=Fals
         if plate.exclude == ["all"] and (not names or plate.plate in names)
     ]
     if absent := absent_models(config, folder) or unlike_models(config, folder):
-        findings.append(Finding("error", "", absent[0], "\n".join(absent[1:-1]), absent[-1] if absent[1:] else ""))
+        findings.append(Finding("error", "", absent[0], "; ".join(absent[1:-1]), absent[-1] if absent[1:] else ""))
     weights = config.segmentation.weights and Path(folder) / config.segmentation.weights
     if weights and weights.is_file():
         try:
@@ -67,7 +67,7 @@ def check_screen(config, folder, read_header, check_weights, names=(), deep=Fals
     return checks, [
         *findings,
         *odd_units(checks),
-        *odd_roles(checks, config),
+        *([] if names else odd_roles(checks, config)),
         *odd_plates(checks),
         *odd_jobs(checks, config),
     ]

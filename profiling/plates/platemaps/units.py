@@ -165,12 +165,12 @@ def unlike_units(wells):
         By compound: its name, its units with a plate each, and what to do.
     """
     dosed = wells[wells["Metadata_Concentration"].gt(0) & wells["Metadata_Role"].isin(TESTED)]
+    dosed = dosed.fillna({"Metadata_Unit": "no unit"}).sort_values("Metadata_Plate", kind="stable")
+    dosed = dosed.drop_duplicates(["Metadata_Compound", "Metadata_Unit"])
     found = []
-    for compound, own in dosed.fillna({"Metadata_Unit": "no unit"}).groupby("Metadata_Compound"):
-        plates = own.drop_duplicates("Metadata_Unit").sort_values("Metadata_Plate")
-        if len(plates) > 1:
-            where = ", ".join(f"{row.Metadata_Unit} on plate {row.Metadata_Plate}" for row in plates.itertuples())
-            molar = plates["Metadata_Unit"].isin([*MOLAR, "no unit"]).all()
-            remedy = "set platemap.concentration_unit to convert them" if molar else "give them in one unit"
-            found.append((compound, where, remedy))
+    for compound, plates in dosed[dosed["Metadata_Compound"].duplicated(keep=False)].groupby("Metadata_Compound"):
+        where = ", ".join(f"{row.Metadata_Unit} on plate {row.Metadata_Plate}" for row in plates.itertuples())
+        molar = plates["Metadata_Unit"].isin([*MOLAR, "no unit"]).all()
+        remedy = "set platemap.concentration_unit to convert them" if molar else "give them in one unit"
+        found.append((compound, where, remedy))
     return found

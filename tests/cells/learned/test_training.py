@@ -16,6 +16,7 @@ from profiling.cells.learned.forward import load_forward
 from profiling.cells.learned.graph import build_graph
 from profiling.cells.learned.lite0 import SKIPS
 from profiling.cells.learned.network import Depthwise, NucleusNet
+from profiling.cells.learned.targets import targets
 from profiling.cells.learned.training_settings import read_training
 from profiling.cells.learned.weights import FORMAT, SHIPPED, read_weights, weights_hash, write_weights
 from profiling.errors import ProfilingError
@@ -52,8 +53,29 @@ def settings_of(folder, **values):
     return read_training(path)
 
 
-def test_a_stopped_run_goes_on_to_the_same_weights(annotated, tmp_path, monkeypatch):
-    settings = settings_of(annotated, steps=6, checkpoint_every=3, validate_every=6)
+@pytest.mark.parametrize("number", range(8))
+def test_turned_samples_have_the_maps_of_their_turned_labels(number):
+    labels = np.zeros((64, 64), np.uint32)
+    for label, (x, y, radius) in enumerate(((14, 20, 9), (40, 12, 7), (33, 45, 12)), 1):
+        cv2.circle(labels.view(np.int32), (x, y), radius, label, -1)
+    unjudged = np.zeros(labels.shape, bool)
+    unjudged[50:, 50:] = True
+
+    def parts_of(labels, unjudged):
+        parts = labels[None].astype(np.float32), *targets(labels, unjudged)
+        return [torch.from_numpy(np.ascontiguousarray(part))[None] for part in parts]
+
+    turned = train.turn(*parts_of(labels, unjudged), number)
+    expected = parts_of(turned[0][0, 0].numpy().astype(np.uint32), turned[2][0].numpy() == 0)
+    for place in (1, 3):
+        np.testing.assert_allclose(turned[place].numpy(), expected[place].numpy(), atol=1e-4)
+    np.testing.assert_allclose(turned[2].numpy(), expected[2].numpy(), atol=0.5)  # distances are not exact there
+    assert (turned[0] == parts_of(labels, unjudged)[0]).all() == (number == 0)
+
+
+@pytest.mark.parametrize("uses", [1, 4])
+def test_a_stopped_run_goes_on_to_the_same_weights(annotated, tmp_path, monkeypatch, uses):
+    settings = settings_of(annotated, steps=6, checkpoint_every=3, validate_every=6, uses=uses)
     train.train(settings, tmp_path / "whole")
 
     class Stop(Exception):
@@ -75,10 +97,10 @@ def test_a_stopped_run_goes_on_to_the_same_weights(annotated, tmp_path, monkeypa
         said = file.metadata()
     assert said["steps"] == "6" and said["fields"] == str(len(train.read_annotations(settings).fields))
     with pytest.raises(ProfilingError, match=r"other settings \(steps\)"):
-        train.train(settings_of(annotated, steps=7), tmp_path / "whole")
+        train.train(settings_of(annotated, steps=7, uses=uses), tmp_path / "whole")
     (tmp_path / "elsewhere").mkdir()
     moved = settings_of(
-        annotated.rename(tmp_path / "elsewhere" / "annotated"), steps=6, checkpoint_every=2, validate_every=3
+        annotated.rename(tmp_path / "elsewhere" / "annotated"), steps=6, checkpoint_every=2, validate_every=3, uses=uses
     )
     train.train(moved, tmp_path / "whole")
     annotated = tmp_path / "elsewhere" / "annotated"
@@ -199,6 +221,12 @@ def test_some_groups_are_held_out_and_never_all(names, kept):
 def test_an_index_that_is_no_table_is_told(annotated):
     (annotated / "index.csv").write_text("image,field_group\nf0,\nf1,nan\nf2,7\n")
     assert samples.list_fields(annotated)["group"].tolist() == ["f0", "nan", "7", "f3", "f4", "f5"]
+    for text in ("image;field_group\nf0;1\n", "image,group\nf0,1\n", "image,field_group\n"):
+        (annotated / "index.csv").write_text(text)
+        with pytest.raises(ProfilingError, match="index.csv has no rows, or no column field_group"):
+            samples.list_fields(annotated)
+    (annotated / "index.csv").write_text("image, field_group\nf0,7\n")
+    assert samples.list_fields(annotated)["group"].tolist() == ["7", "f1", "f2", "f3", "f4", "f5"]
     (annotated / "index.csv").write_text("")
     with pytest.raises(ProfilingError, match="index.csv cannot be read as a table"):
         samples.list_fields(annotated)
