@@ -22,11 +22,12 @@ pytestmark = pytest.mark.xdist_group("results")
 START = datetime(2026, 3, 2, 8, 0, 0)
 
 
-def write_screen(folder, plates=3, chunks=2):
+def write_screen(folder, plates=3, chunks=2, **settings):
     """Working directory of a screen that has been configured, with no output."""
     rows = [{"plate": f"P{n}", "layout": 96, "exclude": []} for n in range(1, plates + 1)]
     rows.append({"plate": "OUT", "layout": 96, "exclude": ["all"]})
     config = {"plates": rows, "channels": ["DNA", "Actin"], "chunks_per_plate": chunks, "images": {"z": None}}
+    config |= settings
     (folder / "results").mkdir(parents=True)
     (folder / "results" / "config.json").write_text(json.dumps(config))
     return list_jobs(describe_screen(config))
@@ -222,6 +223,14 @@ def test_a_log_that_makes_no_sense_is_read_as_far_as_it_does(tmp_path):
     assert (read_run(path).started, read_run(path).planned) == (START, {"wells": 2})
     path.write_text(f"{text}\n  Date: {START}+02:00\n")
     assert read_run(path).started == START
+
+
+@pytest.mark.parametrize("unit", ["field", "tile"])
+def test_stages_that_a_unit_does_not_have_are_dashes(tmp_path, unit):
+    jobs = write_screen(tmp_path, unit=unit)
+    make(tmp_path, [job for job in pick(jobs, "platemap") if job.plate == "P1"])
+    line = next(line for line in status_lines(read_status(tmp_path / "results")) if line.startswith("P1 "))
+    assert "done" in line and "nan" not in line
 
 
 def test_a_thousand_plates_fit_a_terminal(tmp_path):
