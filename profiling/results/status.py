@@ -160,7 +160,7 @@ def plate_table(jobs):
     table = (
         text.rename("Text").reset_index().pivot_table(index="Plate", columns="Stage", values="Text", aggfunc="first")
     )
-    table = table.reindex(index=of_plates["Plate"].unique(), columns=list(PLATE_STAGES)).fillna("-")
+    table = table.reindex(index=of_plates["Plate"].unique(), columns=list(PLATE_STAGES)).astype("object").fillna("-")
     per_plate = pd.DataFrame({"all": jobs_in_all, "done": done, "work": work, "wrong": wrong}).groupby("Plate").sum()
     per_plate = per_plate.loc[table.index]
     begun = np.select(

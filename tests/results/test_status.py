@@ -230,7 +230,7 @@ def test_stages_that_a_unit_does_not_have_are_dashes(tmp_path, unit):
     jobs = write_screen(tmp_path, unit=unit)
     make(tmp_path, [job for job in pick(jobs, "platemap") if job.plate == "P1"])
     line = next(line for line in status_lines(read_status(tmp_path / "results")) if line.startswith("P1 "))
-    assert "done" in line and "nan" not in line
+    assert "1/2" in line and "nan" not in line
 
 
 def test_a_thousand_plates_fit_a_terminal(tmp_path):
