@@ -191,3 +191,14 @@ def test_other_weights_segment_anew_whatever_the_time_of_their_file(tmp_path):
     write_weights(path, {name: values * 1.01 for name, values in weights.items()}, {})
     os.utime(path, (1, 1))
     assert planned(screen, "--", target) == {"segment"}
+
+
+def test_another_plate_map_is_read_whatever_the_time_of_its_file(tmp_path):
+    screen = make_screen(tmp_path)
+    target = "results/platemaps/P-1.parquet"
+    snakemake(screen, "--", target)
+    assert planned(screen, "--", target) == set()
+    path = screen / "demo" / "platemap.csv"
+    path.write_text(path.read_text().replace("barasertib", "colchicine"))
+    os.utime(path, (1, 1))
+    assert planned(screen, "--", target) == {"platemap"}
