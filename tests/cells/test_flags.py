@@ -84,6 +84,11 @@ def test_cut_nuclei_do_not_widen_what_is_usual():
     assert names_of(plate(*cut, KNOWN["outlier"]))[-1] == ["outlier"]
 
 
+def test_one_whole_nucleus_says_nothing_of_what_is_usual():
+    cut = [{"intensity": 200.0 + number, "border": True} for number in range(5)]
+    assert not any("outlier" in names for names in names_of(plate(*cut, count=1)))
+
+
 def test_settings_move_the_limits():
     odd = [{"area": 160.0, "intensity": 450.0}, {"area": 300.0, "intensity": 750.0}, {"solidity": 0.9}]
     odd.append({"area": 1300.0})
